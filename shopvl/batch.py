@@ -68,6 +68,7 @@ CLAUSES = "clauses"  # embeddings (B, C, D) of a product's clauses
 EDITED = "edited title"  # the embedding of a title that lies about one thing
 TEXT_PAIR = ("title beside line", "line")  # embeddings of titles and of lines of facts, compared with each other
 QUERY_VECTORS = "image queries"  # embeddings (B, Q, D) of a picture, of which the nearest counts
+COVERED = "covered"  # the view in which a part of some products is hidden, of which nothing can be said then
 MASKED = "masked"  # the view of which patches are left out, to be told
 STRONG_VIEWS = ("first view", "second view")  # each picture changed much, twice
 SHARED_VIEWS = ("first view in the space", "second view in the space")  # their embeddings beside titles
@@ -120,6 +121,18 @@ class Places(PerProduct):
     phrases: Phrases
     boxes_BM4: Tensor  # float32, x0 y0 x1 y1 in [0, 1] of the picture
     named_BMN: Tensor  # bool: by which phrases; one that names none is not in the picture
+
+
+VERDICTS = ("shown", "denied", "not seen")  # what a picture says to a statement, by number
+SHOWN, DENIED, NOT_SEEN = range(len(VERDICTS))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Relations(PerProduct):
+    """Statements about each product, what its picture says to them, and where one has to look."""
+
+    places: Places  # the statements as phrases; boxes show the property that one is about, whether it is true or not
+    verdict_BN: Tensor  # int64: SHOWN, DENIED or NOT_SEEN; IGNORED where there is no statement
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -261,6 +274,7 @@ class Batch(PerProduct):
     answer_B: Tensor | None = None  # int64: the fact that the title, a question, asks for, or IGNORED
     tags: TagChanges | None = None
     places: Places | None = None
+    relations: Relations | None = None
     phrases: Phrases | None = None  # in the title's place
     told: Words | None = None  # an instruction and what is to be written after it, with `given_B` and `next_BT`
     title_grams_BG: Tensor | None = None  # int64, 0 for none (`text.grams`)
@@ -353,6 +367,7 @@ BROUGHT_BY = {
     "region facts": "a training batch (`Collator.training_batch`) of a recipe with region brings them",
     "asked facts": "a training batch of a recipe with the objective qa-cls brings them",
     "places": "a training batch of a recipe with the objective ground brings them",
+    "statements": "a training batch of a recipe with the objective relate brings them",
     "changes of tags": "the views of mlm and of matching bring them, where regions have tags",
     "clauses": "a training batch of a recipe with the objective mil-nce brings them",
     "edited titles": "a training batch of a recipe with the objective edits brings them",

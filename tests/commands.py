@@ -82,6 +82,7 @@ READING = (
     "review agreement",
     "search",
     "suggest",
+    "verify",
 )
 OF_A_STORE = tuple(f"experiments {name}" for name in ("list", "compare", "repeat", "sync", "promote", "rollback"))
 SERVING = ("app", "demo", "mcp", "serve")

@@ -27,6 +27,7 @@ from shopvl.batch import (
     Pictures,
     Places,
     Questions,
+    Relations,
     Words,
     require,
 )
@@ -36,8 +37,9 @@ from shopvl.data.absent_title import TitleCheck
 from shopvl.data.augment import training_query, training_title, without_facts
 from shopvl.data.further_texts import further_texts
 from shopvl.data.groups import text_groups
-from shopvl.data.places import drawn_places, known_places
+from shopvl.data.places import drawn_places, known_places, product_boxes
 from shopvl.data.product_cells import product_cells, region_facts
+from shopvl.data.relations import drawn_relations, triples_of
 from shopvl.data.rows import Row, ValidRow, facts_of, is_of_no_category, subcategory
 from shopvl.data.training_pictures import TrainingPictures, training_pictures
 from shopvl.errors import DesignError
@@ -49,7 +51,7 @@ from shopvl.recipes.parts import (
     Regions,
     WordBag,
 )
-from shopvl.recipes.parts.objectives import NAMED, Answers, Asked
+from shopvl.recipes.parts.objectives import NAMED, Answers, Asked, Relate
 from shopvl.recipes.recipe import Recipe
 from shopvl.text.grams import numbered, padded
 from shopvl.text.prompts import PromptBook, Question, questions_of
@@ -292,6 +294,7 @@ class Collator:
             questions=questions,
             input_mask_BI=input_mask_BI,
             places=self._places(drawn_pictures, facts, own),
+            relations=self._relations(drawn_pictures, facts, own),
             **further_texts(self, rows, titles, facts, own, _book()) if titles else {},
         )
 
@@ -301,6 +304,16 @@ class Collator:
         if drawn.pictures is None or not self.asks("places"):
             return None
         return drawn_places(self, known_places(drawn, facts, self.ontology), own)
+
+    def _relations(
+        self, drawn: TrainingPictures, facts: Sequence[Sequence[int]], own: Sequence[random.Random]
+    ) -> Relations | None:
+        part = next((part for part in self.recipe.objectives if isinstance(part, Relate)), None)
+        if part is None or drawn.pictures is None:
+            return None
+        each = zip(facts, drawn.shown, product_boxes(drawn), strict=True)
+        triples = [triples_of(holding, shown, product, self.ontology) for holding, shown, product in each]
+        return drawn_relations(self, triples, facts, drawn.covers, part.edited, self.ontology, own)
 
     def told(self, texts: Sequence[str]) -> Words:
         """What a writer is told, with places left for what it writes."""

@@ -17,6 +17,7 @@ from shopvl.data.training_pictures import Boxed, TrainingPictures
 from shopvl.recipes.parts import BOX_CELL_PX
 from shopvl.text.tokenizer import Tokenizer
 from shopvl.vision.quick import subject_boxes, subject_shares
+from shopvl.vision.transforms import Box
 
 ASKED, LONGEST = 16, 8  # phrases of a product, and pieces of one, at most
 ALONE = 0.5  # of the products are asked about one phrase, as people ask
@@ -29,17 +30,21 @@ class PieceReader(Protocol):
     tokenizer: Tokenizer
 
 
-def known_places(drawn: TrainingPictures, facts: Sequence[Sequence[int]], ontology: Ontology) -> list[Boxed]:
-    """Of each product its named parts; where the catalog has none, all that is known of it, in the product's box."""
+def product_boxes(drawn: TrainingPictures) -> list[Box]:
+    """Where each picture shows its product, by its subject alone."""
     pictures = require(drawn.pictures, "pictures", by="what is known to be where")
     pixels_B3YX = pictures.pixels_B3YX.mul(255).round().to(torch.uint8).numpy()
     height, width = pixels_B3YX.shape[2:]
     shares_BRC = subject_shares(pixels_B3YX, (height // BOX_CELL_PX, width // BOX_CELL_PX))
-    boxes_B4 = subject_boxes(shares_BRC, MIN_BOX_PRODUCT_SHARE).tolist()
+    return [(x0, y0, x1, y1) for x0, y0, x1, y1 in subject_boxes(shares_BRC, MIN_BOX_PRODUCT_SHARE).tolist()]
+
+
+def known_places(drawn: TrainingPictures, facts: Sequence[Sequence[int]], ontology: Ontology) -> list[Boxed]:
+    """Of each product its named parts; where the catalog has none, all that is known of it, in the product's box."""
     told = []
-    for parts, known, (x0, y0, x1, y1) in zip(drawn.parts, facts, boxes_B4, strict=True):
+    for parts, known, product in zip(drawn.parts, facts, product_boxes(drawn), strict=True):
         names = [fact_name(ontology, number, "en") for number in known]
-        told.append(parts or [(name, (x0, y0, x1, y1)) for name in names if name])
+        told.append(parts or [(name, product) for name in names if name])
     return told
 
 
@@ -77,11 +82,11 @@ def _asked(boxed: Boxed, every: Iterable[str], draw: random.Random) -> list[str]
     return phrases
 
 
-def to_phrases(tokenizer: Tokenizer, texts_BN: Sequence[Sequence[str]]) -> Phrases:
-    """As many phrases for each product, "" for none, as padded pieces."""
+def to_phrases(tokenizer: Tokenizer, texts_BN: Sequence[Sequence[str]], longest: int = LONGEST) -> Phrases:
+    """As many phrases for each product, "" for none, as padded pieces, `longest` of one at most."""
     N = len(texts_BN[0])
     pieces = tokenizer.pieces([text for texts in texts_BN for text in texts])
-    rows = [torch.tensor(row[:LONGEST], dtype=torch.long) for row in pieces]
+    rows = [torch.tensor(row[:longest], dtype=torch.long) for row in pieces]
     ids = pad_sequence(rows, batch_first=True, padding_value=tokenizer.pad_id)
     real = pad_sequence([torch.ones(len(row), dtype=torch.bool) for row in rows], batch_first=True)
     return Phrases(ids_BNQ=ids.unflatten(0, (-1, N)), real_BNQ=real.unflatten(0, (-1, N)))

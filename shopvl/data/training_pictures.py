@@ -13,10 +13,11 @@ import numpy as np
 import torch
 from PIL import Image
 
-from shopvl.batch import MASKED, OVERLAID, STRONG_VIEWS, Pictures
+from shopvl.batch import COVERED, MASKED, OVERLAID, STRONG_VIEWS, Pictures
 from shopvl.data.augment import add_promotion_overlay, strong_views
+from shopvl.data.covering import cover
 from shopvl.data.rows import Row
-from shopvl.recipes.parts.objectives import Asked
+from shopvl.recipes.parts.objectives import Asked, Relate
 from shopvl.recipes.recipe import Recipe
 from shopvl.vision.promotions import draw_promotions
 from shopvl.vision.transforms import Box, Crop, random_crop, to_pixels, with_aspect, within
@@ -33,6 +34,8 @@ class TrainingPictures:
     views: Mapping[str, Pictures] = field(default_factory=dict)
     printed: list[Boxed] = field(default_factory=list)  # words on each product, where the recipe reads them
     parts: list[Boxed] = field(default_factory=list)  # named parts of each, where the catalog says where they are
+    shown: list[Boxed | None] = field(default_factory=list)  # what shows which property of each; None: nobody says
+    covers: list[list[Box]] = field(default_factory=list)  # of each in the view COVERED
 
 
 class PictureLoader(Protocol):
@@ -65,7 +68,8 @@ def training_pictures(
 ) -> TrainingPictures:
     """Augmented pictures of rows, each by its own draws, and those views of them that are asked for."""
     augment, size_px = loader.recipe.augment, loader.size_px
-    pixels, printed, parts = [], [], []
+    pixels, printed, parts, shown, covers = [], [], [], [], []
+    relate = next((part for part in loader.recipe.objectives if isinstance(part, Relate)), None)
     views: dict[str, list[np.ndarray]] = defaultdict(list)
     windows: dict[str, list[tuple[float, ...]]] = defaultdict(list)
     promoted = partial(add_promotion_overlay, painted_out=augment.painted_out)
@@ -78,6 +82,13 @@ def training_pictures(
             printed.append(loader.boxed(_told(row["printed"]), picture, crop))
         if loader.asks("places"):
             parts.append(loader.boxed(_told(row.get("part_boxes")), picture, crop))
+        if relate is not None:
+            about = _about(row.get("part_boxes"))
+            shown.append(loader.boxed(about, picture, crop) if about else None)
+            covering = draw.random() < relate.covered
+            seen, hidden = cover(pixels[-1], shown[-1] or (), draw) if covering else (pixels[-1], [])
+            views[COVERED].append(seen)
+            covers.append(hidden)
         if loader.asks("overlaid pictures"):
             views[OVERLAID].append(to_pixels(promoted(picture, draw), size_px, crop))
         if loader.asks("two views"):
@@ -90,9 +101,15 @@ def training_pictures(
             views[MASKED].append(to_pixels(shown, size_px, crop))
     made = {name: loader.to_pictures(of, rng, printed or None) for name, of in views.items()}
     made |= {name: replace(made[name], within_B5=torch.tensor(boxes)) for name, boxes in windows.items()}
-    return TrainingPictures(loader.to_pictures(pixels, rng, printed or None), made, printed, parts)
+    whole = loader.to_pictures(pixels, rng, printed or None)
+    return TrainingPictures(whole, made, printed, parts, shown, covers)
 
 
 def _told(stored: Sequence[Mapping[str, Any]] | None) -> list[tuple[str, Box]]:
-    """`[{text, box}, ...]` of a row as pairs."""
-    return [(item["text"], item["box"]) for item in stored or ()]
+    """`[{text, box}, ...]` of a row as pairs, of what has a text."""
+    return [(item["text"], item["box"]) for item in stored or () if item["text"]]
+
+
+def _about(stored: Sequence[Mapping[str, Any]] | None) -> list[tuple[str, Box]]:
+    """`[{property, box}, ...]` of a row as pairs, of what shows a property."""
+    return [(item["property"], item["box"]) for item in stored or () if item.get("property")]

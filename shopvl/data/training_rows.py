@@ -41,6 +41,8 @@ REJECTED, NOTED = "rejects.json", "notes.json"
 FILES = "files"  # the key of the checksums in SOURCE
 MAIN = 1  # number of a product's main picture
 AGAIN = Remedy("run the same command again, which prepares the rows anew")
+# what is where in a main picture: a part by what it is called, what shows a property, or both
+PART_BOX = pa.struct([("text", pa.string()), ("property", pa.string()), ("box", pa.list_(pa.float32()))])
 _COLUMNS = pa.schema(
     [
         ("product_id", pa.string()),
@@ -50,7 +52,7 @@ _COLUMNS = pa.schema(
         ("attributes", pa.list_(pa.struct([("property", pa.string()), ("value", pa.string())]))),
         ("queries", pa.list_(pa.string())),
         ("printed", pa.list_(pa.struct([("text", pa.string()), ("box", pa.list_(pa.float32()))]))),
-        ("part_boxes", pa.list_(pa.struct([("text", pa.string()), ("box", pa.list_(pa.float32()))]))),
+        ("part_boxes", pa.list_(PART_BOX)),
         ("bare", pa.large_binary()),  # the picture as PNG, where text laid over it was painted out
     ]
 )
@@ -305,12 +307,19 @@ def _part_boxes(valid: ValidRow) -> list[dict[str, Any]] | None:
     told = valid.row.get("part_boxes")
     if valid.number != MAIN or not isinstance(told, list):
         return None
-    return [{"text": part["text"], "box": [float(side) for side in part["box"]]} for part in told if _is_part(part)]
+    return [
+        {"text": part.get("text"), "property": part.get("property"), "box": [float(side) for side in part["box"]]}
+        for part in told
+        if _is_part(part)
+    ]
 
 
 def _is_part(told: object) -> bool:
-    """Whether it is `{text, box}`, the box x0 y0 x1 y1 in [0, 1]."""
-    if not isinstance(told, dict) or not isinstance(told.get("text"), str) or not told["text"].strip():
+    """Whether it is `{text, box}`, `{property, box}` or all three, the box x0 y0 x1 y1 in [0, 1]."""
+    if not isinstance(told, dict):
+        return False
+    said = [told[name] for name in ("text", "property") if told.get(name) is not None]
+    if not said or not all(isinstance(words, str) and words.strip() for words in said):
         return False
     sides = told.get("box")
     if not isinstance(sides, list) or len(sides) != 4 or not all(isinstance(side, int | float) for side in sides):
@@ -325,11 +334,11 @@ def _parts_note(valid: ValidRow) -> str | None:
     if told is None or valid.number != MAIN:
         return None
     if not isinstance(told, list):
-        return "part_boxes is no list of {text, box}; left out"
+        return "part_boxes is no list of {text, property, box}; left out"
     wrong = sum(not _is_part(part) for part in told)
     if not wrong:
         return None
-    return f"part_boxes: {wrong} of {len(told)} are no {{text, box}} with x0 y0 x1 y1 in [0, 1]; left out"
+    return f"part_boxes: {wrong} of {len(told)} are no {{text, property, box}} with x0 y0 x1 y1 in [0, 1]; left out"
 
 
 def _present(column: pa.Array, name: Modality) -> np.ndarray:

@@ -62,10 +62,17 @@ def locate(
             scores_BP1, boxes_BP4, there_B1 = (each.cpu() for each in model.locate(replace(seen, phrases=asked)))
         each = zip(located, pictures, scores_BP1.sigmoid(), boxes_BP4, there_B1.sigmoid(), strict=True)
         for found, picture, scores_P1, boxes_P4, there_1 in each:
-            own_P4 = _of_picture(boxes_P4, picture.size, loader.size_px)
-            places = _best(scores_P1[:, 0], own_P4) if float(there_1) >= least else ()
-            found.append(Located(phrase, float(there_1), places))
+            places = found_places(scores_P1[:, 0], boxes_P4, picture.size, loader.size_px)
+            found.append(Located(phrase, float(there_1), places if float(there_1) >= least else ()))
     return located
+
+
+def found_places(
+    scores_P: torch.Tensor, boxes_P4: torch.Tensor, picture_px: tuple[int, int], size_px: tuple[int, int]
+) -> tuple[FoundPlace, ...]:
+    """Of a phrase's score in each cell, and each cell's box on the model's canvas, the places in the picture (width,
+    height), the best first."""
+    return _best(scores_P, _of_picture(boxes_P4, picture_px, size_px))
 
 
 def _best(scores_P: torch.Tensor, boxes_P4: torch.Tensor) -> tuple[FoundPlace, ...]:

@@ -17,8 +17,8 @@ RARE = 0.01  # how likely a cell shows a phrase, before anything is learned (arX
 MIDDLE = 0.5  # of a box's sides: cells within say that they show it (center sampling, arXiv:1904.01355)
 
 
-class PlacesHead(PredictionHead):
-    """A score of each phrase in each cell, the dot product of both; a box from each cell; is the phrase there at all?
+class RegionScores(PredictionHead):
+    """A score of each phrase in each cell, the dot product of both, and a box from each cell.
 
     A cell's box is told as the distances of its sides from the cell's middle. Of several boxes whose middle a cell lies
     in it tells the smallest. The cell nearest to a box's middle always shows it, however small that is.
@@ -36,33 +36,27 @@ class PlacesHead(PredictionHead):
         self.cell, self.phrase = nn.Linear(width, width), nn.Linear(width, width)
         self.bias = nn.Parameter(torch.tensor(-math.log(1 / RARE - 1)))
         self.box = nn.Sequential(nn.Linear(width, width), nn.GELU(), nn.Linear(width, 4))
-        self.there = nn.Sequential(nn.Linear(width, width), nn.GELU(), nn.Linear(width, 1))
 
-    def forward(self, seen: Fused) -> Mapping[str, Prediction]:
-        """`word-regions` (M,), each phrase in each cell; `boxes` (M, 4) of the cells that show one; `presence` (N,)."""
-        places = seen.batch.places
-        if seen.batch.phrases is None or places is None:
-            return {}
-        scores_BPN, boxes_BP4, there_BN = self.told(seen)
+    def compared(self, places: Places, scores_BPN: Tensor, boxes_BP4: Tensor) -> tuple[Prediction, Prediction]:
+        """Each phrase in each cell (M,), and the boxes (M, 4) of the cells that show one, beside what is true."""
         real_BN = places.phrases.real_BNQ.any(-1)
         shows_BPM, box_BP, any_BP = self.assigned(places)
         true_BPN = torch.einsum("bpm,bmn->bpn", shows_BPM.float(), places.named_BMN.float()) > 0
         asked_BPN = real_BN[:, None].expand_as(true_BPN)
         true_BP4 = places.boxes_BM4.gather(1, box_BP[..., None].expand(-1, -1, 4))
-        return {
-            "word-regions": Prediction(made=scores_BPN[asked_BPN], true=true_BPN[asked_BPN]),
-            "boxes": Prediction(made=boxes_BP4[any_BP], true=true_BP4[any_BP]),
-            "presence": Prediction(made=there_BN[real_BN], true=places.named_BMN.any(1)[real_BN]),
-        }
+        return (
+            Prediction(made=scores_BPN[asked_BPN], true=true_BPN[asked_BPN]),
+            Prediction(made=boxes_BP4[any_BP], true=true_BP4[any_BP]),
+        )
 
-    def told(self, seen: Fused) -> tuple[Tensor, Tensor, Tensor]:
-        """Logits of each phrase in each cell (B, P, N), a box of each cell (B, P, 4), and logits that a phrase is in
-        the picture (B, N); phrases are the words that states were made of."""
+    def scored(self, seen: Fused) -> tuple[Tensor, Tensor]:
+        """Logits of each phrase in each cell (B, P, N), and a box of each cell (B, P, 4); phrases are the words that
+        states were made of."""
         cells_BPD, phrases_BND = self.cell(seen.patches_BPD), self.phrase(seen.words_BTD)
         scores_BPN = (cells_BPD @ phrases_BND.transpose(1, 2)).float() / cells_BPD.shape[-1] ** 0.5 + self.bias
         sides_BP4 = F.softplus(self.box(seen.patches_BPD).float() - 2.0)
         corners = self.middles_P2 - sides_BP4[..., :2], self.middles_P2 + sides_BP4[..., 2:]
-        return scores_BPN, torch.cat(corners, dim=-1), self.there(seen.words_BTD).float().squeeze(-1)
+        return scores_BPN, torch.cat(corners, dim=-1)
 
     def assigned(self, places: Places) -> tuple[Tensor, Tensor, Tensor]:
         """Which cells show which boxes (B, P, M) bool, the smallest of them by its number (B, P), and whether any."""
@@ -78,8 +72,35 @@ class PlacesHead(PredictionHead):
         return shows_BPM, box_BP, shows_BPM.any(-1)
 
 
+class PlacesHead(RegionScores):
+    """Where phrases are (GLIP), and from a phrase's own state whether it is there at all."""
+
+    def __init__(self, width: int, grid: tuple[int, int]) -> None:
+        super().__init__(width, grid)
+        self.there = nn.Sequential(nn.Linear(width, width), nn.GELU(), nn.Linear(width, 1))
+
+    def forward(self, seen: Fused) -> Mapping[str, Prediction]:
+        """`word-regions` (M,), each phrase in each cell; `boxes` (M, 4) of the cells that show one; `presence` (N,)."""
+        places = seen.batch.places
+        if seen.batch.phrases is None or places is None:
+            return {}
+        scores_BPN, boxes_BP4, there_BN = self.told(seen)
+        regions, boxes = self.compared(places, scores_BPN, boxes_BP4)
+        real_BN = places.phrases.real_BNQ.any(-1)
+        presence = Prediction(made=there_BN[real_BN], true=places.named_BMN.any(1)[real_BN])
+        return {"word-regions": regions, "boxes": boxes, "presence": presence}
+
+    def told(self, seen: Fused) -> tuple[Tensor, Tensor, Tensor]:
+        """`scored`, and logits that a phrase is in the picture (B, N)."""
+        return *self.scored(seen), self.there(seen.words_BTD).float().squeeze(-1)
+
+
+def grid_of(site: Site) -> tuple[int, int]:
+    """Rows and columns of the cells that a head over a map or over patches scores."""
+    assert isinstance(site.patches, MapCells | PatchEmbedding)
+    return site.patches.grid
+
+
 def build_head(name: str, site: Site) -> PredictionHead:
     """That of places, over the cells of a map or of patches."""
-    patches = site.patches
-    assert isinstance(patches, MapCells | PatchEmbedding)
-    return PlacesHead(site.width, patches.grid)
+    return PlacesHead(site.width, grid_of(site))

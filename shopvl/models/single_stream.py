@@ -36,6 +36,7 @@ from shopvl.models.prediction_heads import (
     Tags,
     WordHead,
 )
+from shopvl.models.relating import RelationsHead
 from shopvl.models.sight import Sight
 from shopvl.models.tags import TaggedRegionInput
 from shopvl.models.two_streams import TwoStreams
@@ -104,6 +105,12 @@ class SingleStreamModel(SharedSpaceModel):
         """Where the batch's phrases are in its pictures, as `PlacesHead.told` says it."""
         head = self.heads["places"]
         assert isinstance(head, PlacesHead)
+        return head.told(self._seen(batch)[0])
+
+    def relate(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
+        """What the batch's pictures say to its statements, which are its phrases, as `RelationsHead.told` says it."""
+        head = self.heads["relations"]
+        assert isinstance(head, RelationsHead)
         return head.told(self._seen(batch)[0])
 
     def _seen(self, batch: Batch) -> tuple[Fused, _Line]:

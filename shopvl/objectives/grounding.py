@@ -22,7 +22,7 @@ class PhrasesView(View):
     def __call__(self, batch: Batch, generator: Generator) -> Batch:
         """The batch with the phrases of its places, and no texts."""
         places = require(batch.places, "places", by="the view of ground")
-        return replace(batch, texts={}, phrases=places.phrases)
+        return replace(batch, texts={}, phrases=places.phrases, relations=None)
 
 
 def build(part: Grounding, recipe: Recipe, tokenizer: Tokenizer) -> Objective:

@@ -20,7 +20,7 @@ from shopvl.recipes.contrastive import (
 )
 from shopvl.recipes.family import SIZES, Family, SizeName
 from shopvl.recipes.fashion import FASHIONBERT, KALEIDO_BERT
-from shopvl.recipes.grounded import GLIP
+from shopvl.recipes.grounded import GLIP, RELATIONS
 from shopvl.recipes.language import GPT_1, GPT_2, ROBERTA
 from shopvl.recipes.prompted import PROMPT_DECODE, PROMPT_MASK
 from shopvl.recipes.recipe import Recipe
@@ -73,6 +73,7 @@ RECIPES: dict[str, Family] = {
     "oscar": OSCAR,
     "vinvl": VINVL,
     "glip": GLIP,
+    "relations": RELATIONS,
     "fashionbert": FASHIONBERT,
     "kaleido-bert": KALEIDO_BERT,
     "albef": ALBEF,

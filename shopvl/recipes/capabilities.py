@@ -17,6 +17,7 @@ CAPABILITIES: dict[Capability, str] = {
     "written about the picture: `search --rerank`",
     "write": "write about products, or go on with a text: `write`",
     "locate": "say where in a picture something is, or that it is not there: `locate`",
+    "verify": "say of statements about a product whether its picture shows or denies them, and where: `verify`",
     "picture": "make a picture of a description",
 }
 # what a design without it lacks, and what people can do instead
@@ -33,6 +34,7 @@ LACKING: dict[Capability, tuple[str, str]] = {
     "match": ("has no head that judges pairs and does not write", "add the objective itm or lm to its recipe"),
     "write": ("has not learned to write", "train it with the objective lm or instruct"),
     "locate": ("has not learned where things are", "add the objective ground to its recipe"),
+    "verify": ("has not learned to judge statements by pictures", "add the objective relate to its recipe"),
     "picture": ("has not learned to make pictures", "search for one instead"),
 }
 

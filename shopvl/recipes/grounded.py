@@ -1,8 +1,10 @@
-"""Designs that say where in a picture something is: GLIP."""
+"""Designs that say where in a picture something is: GLIP, and relations, which judge what is said of it."""
+
+from dataclasses import replace
 
 from shopvl.recipes.family import Family
 from shopvl.recipes.parts import Augment, CrossEncoder, GridCnn, TimmImage, WarmupCosine, WordPieces
-from shopvl.recipes.parts.grounding import Grounding
+from shopvl.recipes.parts.grounding import Grounding, QuestionClasses, Relate
 from shopvl.recipes.recipe import Recipe
 
 GLIP = Family(
@@ -21,5 +23,19 @@ GLIP = Family(
         "phrase's state says beside whether it is there; truth is the drawn shop's, or all that is known of a "
         "product in the product's box, and no teacher's boxes of other pictures; word vectors begin as BERT's, "
         "blocks from nothing; at mini blocks are pre-norm and the net begins from nothing as well",
+    ),
+)
+
+RELATIONS = Family(
+    replace(
+        GLIP.base,
+        name="relations",
+        objectives=(Relate(), Grounding(), QuestionClasses()),
+        source="relation inference between titles, attributes and pictures, as visual entailment (arXiv:1901.06706) "
+        "over the word-region scores of GLIP (arXiv:2112.03857)",
+        differs="no paper's: a triple is a property, its value and the boxes that show it; a statement of property and "
+        "value is one position, the mean of its pieces, and is entailed, contradicted or neither; edits name another "
+        "value, and parts are covered so that neither can be said; a link is predicted from a statement to its boxes, "
+        "and a value from a question about its property; the rest is as in glip",
     ),
 )

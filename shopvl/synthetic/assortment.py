@@ -482,6 +482,10 @@ def _entry(name: Name) -> dict[str, object]:
 
 def properties_of(kind: Kind) -> list[str]:
     """The properties products of this type have, visible ones first."""
-    visible = ["Colour", *(["Pattern"] if len(set(kind.patterns)) > 1 else []), *kind.traits]
     worn = ["Gender", "Season"] if kind.genders else []
-    return [*visible, "Material", *worn, "Usage", "Brand"]
+    return [*visible_properties(kind), "Material", *worn, "Usage", "Brand"]
+
+
+def visible_properties(kind: Kind) -> list[str]:
+    """Those that any picture of such a product shows."""
+    return ["Colour", *(["Pattern"] if len(set(kind.patterns)) > 1 else []), *kind.traits]

@@ -18,9 +18,11 @@ from PIL import Image
 
 from shopvl.errors import CatalogError
 from shopvl.files import atomic_write
-from shopvl.synthetic.assortment import ontology_names
+from shopvl.synthetic.assortment import KIND_OF, ontology_names, visible_properties
 from shopvl.synthetic.generate import ShopItem, draw_item, stream
+from shopvl.synthetic.named import ShownPart
 from shopvl.synthetic.wording import part_words
+from shopvl.vision.transforms import Box
 
 _CHUNK = 64  # products one worker makes at a time; also the size of a row group
 _PAIR = pa.struct([("property", pa.string()), ("value", pa.string())])
@@ -51,7 +53,8 @@ CATALOG_SCHEMA = pa.schema(
 DESCRIPTION = pa.field("description", pa.string())  # HTML, of a described shop
 MORE_PICTURES = pa.field("more_images", pa.list_(CATALOG_SCHEMA.field("image").type))  # of one with several pictures
 PART_BOXES = pa.field(  # of one whose parts are named
-    "part_boxes", pa.list_(pa.struct([("text", pa.string()), ("box", pa.list_(pa.float32()))]))
+    "part_boxes",
+    pa.list_(pa.struct([("text", pa.string()), ("property", pa.string()), ("box", pa.list_(pa.float32()))])),
 )
 TRUTH_SCHEMA = pa.schema(
     [
@@ -202,14 +205,31 @@ def _catalog_row(item: ShopItem, zh_share: float) -> Row:
             for number, view in enumerate(item.views, 2)
         ],
         "price": item.price,
-        "part_boxes": [{"text": words, "box": list(box)} for words, box in part_boxes(item)],
+        "part_boxes": _part_rows(item),
     }
 
 
-def part_boxes(item: ShopItem) -> list[tuple[str, tuple[float, float, float, float]]]:
+def part_boxes(item: ShopItem) -> list[tuple[str, Box]]:
     """What a shopper calls each part that the main picture shows, and x0 y0 x1 y1 in [0, 1] of it."""
     facts = dict(item.facts)
     return [(part_words(part.name, part.about, facts), part.box) for part in item.parts]
+
+
+def property_boxes(item: ShopItem) -> list[tuple[str, Box]]:
+    """Where the main picture shows which property: in parts, or in the whole product. Others are seen in none."""
+    parts = [(part.about, part.box) for part in item.parts if part.about]
+    product = ShownPart("product", "", item.subject_mask).box
+    whole = set(visible_properties(KIND_OF[item.category_path[-1]])) - {name for name, _ in parts}
+    return [*parts, *((name, product) for name in sorted(whole))]
+
+
+def _part_rows(item: ShopItem) -> list[Row]:
+    """Parts by what they are called, with the property that they show; then properties that the whole product shows."""
+    parts = {part.about for part in item.parts}
+    named = zip(part_boxes(item), item.parts, strict=True)
+    told = [(words, part.about or None, box) for (words, box), part in named]
+    whole = [(None, name, box) for name, box in property_boxes(item) if name not in parts]
+    return [{"text": text, "property": name, "box": list(box)} for text, name, box in (*told, *whole)]
 
 
 def _in_chinese(title: str, zh_share: float) -> bool:

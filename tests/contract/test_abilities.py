@@ -52,6 +52,8 @@ def test_it_does_what_it_says(
     said("match" in can, *rerank)
     Image.new("RGB", (40, 40), "navy").save(tmp_path / "picture.png")
     said("locate" in can, "locate", tmp_path / "picture.png", "zip", "--model", folder)
+    statement = f"{design.ontology.properties[0].id}: red"
+    said("verify" in can, "verify", tmp_path / "picture.png", statement, "--model", folder)
     if recipe.answering is None:
         fit_heads(design, toy_catalog, min_steps=3)
     else:

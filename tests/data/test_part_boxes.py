@@ -20,16 +20,17 @@ def prepared(table: Path, told: list, folder: Path) -> tuple[dict, dict]:
 
 
 def test_boxes_that_are_none_are_left_out_and_noted(toy_table: Path, tmp_path: Path) -> None:
-    good = {"text": "zip", "box": [0.25, 0.25, 0.5, 1.0]}
+    good = {"text": "zip", "property": "Closure", "box": [0.25, 0.25, 0.5, 1.0]}
+    whole = {"text": None, "property": "Colour", "box": [0.0, 0.25, 0.5, 1.0]}
     pixels, turned, short = ({"text": "zip", "box": box} for box in ([20, 20, 40, 90], [0.5, 0.5, 0.25, 0.75], [0.5]))
-    nameless = {"text": " ", "box": [0.0, 0.0, 0.5, 0.5]}
-    boxes, noted = prepared(toy_table, [[good], [good, pixels, turned, short, nameless], None], tmp_path)
+    nameless = {"text": " ", "property": "Closure", "box": [0.0, 0.0, 0.5, 0.5]}
+    boxes, noted = prepared(toy_table, [[good, whole], [good, pixels, turned, short, nameless], None], tmp_path)
     first, second, third = pl.read_parquet(toy_table)["product_id"][:3]
-    assert boxes == {first: [good], second: [good], third: None}
-    assert noted == {second: "part_boxes: 4 of 5 are no {text, box} with x0 y0 x1 y1 in [0, 1]; left out"}
+    assert boxes == {first: [good, whole], second: [good], third: None}
+    assert noted == {second: "part_boxes: 4 of 5 are no {text, property, box} with x0 y0 x1 y1 in [0, 1]; left out"}
 
 
 def test_a_column_of_another_kind_is_noted(toy_table: Path, tmp_path: Path) -> None:
     boxes, noted = prepared(toy_table, ["zip at the top", None], tmp_path)
     assert set(boxes.values()) == {None}
-    assert list(noted.values()) == ["part_boxes is no list of {text, box}; left out"]
+    assert list(noted.values()) == ["part_boxes is no list of {text, property, box}; left out"]

@@ -131,6 +131,18 @@ def test_the_truth_has_every_part_and_a_catalog_its_boxes_where_they_are_asked_f
             assert np.array_equal(np.asarray(Image.open(io.BytesIO(own["mask"]))), part.mask)
             assert own["box"] == pytest.approx(part.box)
         boxed = catalog["part_boxes"][number].to_list()
-        assert [(part["text"], part["box"]) for part in boxed] == [(part["text"], part["box"]) for part in told]
+        named = [part for part in boxed if part["text"]]
+        assert named == [{name: part[name] for name in ("text", "property", "box")} for part in told]
+        seen = {(part["property"], tuple(part["box"])) for part in boxed if part["property"]}
+        assert {name for name, _ in seen} & dict(item.facts).keys() == visible(item)
+        product = np.argwhere(item.subject_mask)
+        for name, box in seen - {(part["property"], tuple(part["box"])) for part in told}:
+            assert name not in {part["property"] for part in told}
+            assert [*(product.min(0) / 48)[::-1], *((product.max(0) + 1) / 48)[::-1]] == pytest.approx(box)
     write_shop(tmp_path, 2, seed=3, size_px=48)
     assert "part_boxes" not in pl.read_parquet(tmp_path / "catalog.parquet").columns
+
+
+def visible(item) -> set[str]:
+    """Properties of a product but those that its picture cannot show."""
+    return {name for name, _ in item.facts} - {"Material", "Gender", "Season", "Usage", "Brand"}

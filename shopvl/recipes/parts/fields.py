@@ -8,7 +8,7 @@ STRICT = ConfigDict(extra="forbid")
 Count = Annotated[int, Field(ge=1)]
 Share = Annotated[float, Field(ge=0, le=1)]
 # what people can do with a design (recipes/capabilities.py)
-Capability = Literal["embed", "zero-shot", "tag", "match", "write", "locate", "picture"]
+Capability = Literal["embed", "zero-shot", "tag", "match", "write", "locate", "verify", "picture"]
 Eps = Annotated[float, Field(gt=0, lt=1)] | None
 Activation = Literal["gelu", "gelu-tanh", "quick-gelu"]  # gelu-tanh: GPT's, quick-gelu: CLIP's
 Size = tuple[Count, Count]  # height, width in pixels

@@ -81,3 +81,26 @@ class Grounding(ObjectivePart):
     weight: float = 1.0
     name: Literal["ground"] = "ground"
     heads = ("places",)
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class Relate(ObjectivePart):
+    """Say of statements whether the picture shows them, shows that it is otherwise, or does not show what they are
+    about, and where to look: triples of a property, its value and its place, as entailment (arXiv:1901.06706).
+
+    An `edited` share of the statements names another value than the product's. A `covered` share of the products has
+    all that shows one property covered: what a statement says of that is then neither so nor otherwise. Boxes of a
+    property are those of the column `part_boxes` that name it; where a catalog has none, the product's box shows all
+    properties but those that no picture shows.
+    """
+
+    loss_in, head_in = "shopvl.objectives.relating", "shopvl.models.relating"
+    needs = (*BOTH, "fused words", "fused patches", "patch grid")
+    asks = ("relations",)
+    teaches = frozenset({"verify"})
+    kind: Literal["relate"] = "relate"
+    edited: Share = 0.5
+    covered: Share = 0.4
+    weight: float = 1.0
+    name: Literal["relate"] = "relate"
+    heads = ("relations",)

@@ -20,6 +20,7 @@ Asked = Literal[
     "clauses",
     "asked facts",
     "places",
+    "relations",
     "instructions",
 ]
 Task = Literal["title", "sentence", "value", "match", "gap", "restore"]

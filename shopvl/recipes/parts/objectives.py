@@ -22,7 +22,7 @@ from shopvl.recipes.parts.contrasts import (
 )
 from shopvl.recipes.parts.fields import STRICT, Count, Share
 from shopvl.recipes.parts.giving import Given, Surroundings, lacking
-from shopvl.recipes.parts.grounding import Grounding, QuestionClasses, TagMatching, ThreeWayMatching
+from shopvl.recipes.parts.grounding import Grounding, QuestionClasses, Relate, TagMatching, ThreeWayMatching
 from shopvl.recipes.parts.objective_part import BOTH, NAMED, Asked, Input, ObjectivePart, Pair, Task
 
 __all__ = [
@@ -56,6 +56,7 @@ __all__ = [
     "OverlayConsistency",
     "Pair",
     "QuestionClasses",
+    "Relate",
     "SelfContrast",
     "TagMatching",
     "Task",
@@ -465,6 +466,7 @@ Objective = Annotated[
     | TagMatching
     | ThreeWayMatching
     | Grounding
+    | Relate
     | OverlayConsistency
     | SelfContrast
     | ViewDistillation
