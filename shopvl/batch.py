@@ -290,6 +290,7 @@ class Batch(PerProduct):
     whole: WholePictures | None = None
     mixup: bool = False  # pictures are blends of two each, as none is in use
     bridged: bool = False  # words are told by a query bridge itself, not by the language model behind it
+    rebuild: bool = False  # pictures are only to be made again, out of codes
     embed_only: bool = False  # pictures and texts are each embedded alone, also where a model could fuse them
 
     def __len__(self) -> int:

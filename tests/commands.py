@@ -70,11 +70,13 @@ WRITING = (
     Writing("experiments run run.yaml --out out/runs", "runs/tri-clip-seed0/.lock", long=True, stops=False),
     Writing("experiments gate model model shop.parquet --split= --out out/gate", "gate"),
 )
-# which commands write nothing, or are tested by themselves (tests/tracking, tests/runs, tests/test_demo.py, tests/app)
+# which commands write nothing, or are tested by themselves (tests/tracking, tests/runs, tests/test_demo.py, tests/app,
+# tests/evaluation/test_codes_report.py)
 READING = (
     "ask",
     "catalog check",
     "catalog queries",
+    "codes",
     "locate",
     "recipes list",
     "recipes show",

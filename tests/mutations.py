@@ -69,6 +69,7 @@ TESTS = {
     "models/answering_encoder.py": "objectives/test_answer_loss.py models/test_answering.py",
 }
 
+DRAWN = "models/test_teacher.py contract/test_probes.py"
 DISTILLED = "objectives/test_distillation.py::"
 
 MUTATIONS = [
@@ -208,13 +209,19 @@ MUTATIONS = [
         "self.fusion(title_BTD, Sight(title.real_BT),",
         "self.fusion(title_BTD, Sight(),",
     ),
-    Mutation("models/text_cross.py", ".masked_fill(same_BB, -torch.inf)", ".masked_fill(same_BB, 0.0)"),
+    Mutation("models/dual_encoder.py", ".masked_fill(same_BB, -torch.inf)", ".masked_fill(same_BB, 0.0)", DRAWN),
     Mutation(
-        "models/text_cross.py",
+        "models/dual_encoder.py",
         "torch.cat([own_B, own_B, title_B]), torch.cat([own_B, picture_B, own_B])",
         "torch.cat([own_B, own_B, picture_B]), torch.cat([own_B, title_B, own_B])",
+        DRAWN,
     ),
-    Mutation("models/text_cross.py", "torch.stack([logits_BB, logits_BB.T])", "torch.stack([logits_BB, logits_BB])"),
+    Mutation(
+        "models/dual_encoder.py",
+        "torch.stack([logits_BB, logits_BB.T])",
+        "torch.stack([logits_BB, logits_BB])",
+        DRAWN,
+    ),
     Mutation(
         "models/two_streams.py",
         "cross_patches.cross.context(words_seen(words), real_BT)",

@@ -117,7 +117,7 @@ def workshop(toy_table: Path, tuned_folder: Path, make_design, tmp_path_factory:
         shutil.copytree(tuned_folder, folder / "runs" / name)
     make_design(find("gpt-2", "tiny")).save(folder / "runs/gpt-2/design")
     make_design(find("simvlm", "tiny")).save(folder / "runs/writer")
-    for name in ("glip", "relations"):
+    for name in ("beit", "glip", "relations"):
         make_design(find(name, "tiny")).save(folder / f"runs/{name}/design")
     (folder / "experiments/grids").mkdir(parents=True)
     small = {"size": "tiny", "catalog": "products.parquet", "split": "train", "minutes": 0.02}

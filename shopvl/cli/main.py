@@ -13,7 +13,19 @@ import typer
 
 from shopvl import __version__
 from shopvl.catalog.vocabulary import ALLOW_HOSTS, ENCODING, USER_AGENT
-from shopvl.cli import catalog, demo, experiments, learning, locating, recipes, search, serving, tagging, writing
+from shopvl.cli import (
+    catalog,
+    demo,
+    experiments,
+    learning,
+    locating,
+    picture_codes,
+    recipes,
+    search,
+    serving,
+    tagging,
+    writing,
+)
 from shopvl.cli.console import chatter, out, print_what_can_be, say_notes
 from shopvl.cli.endings import STOPPED, sentence_for
 from shopvl.runtime.collecting import collect_seldom
@@ -78,6 +90,7 @@ app.command("embed")(tagging.embed)
 app.command("write")(writing.write)
 app.command("locate")(locating.locate)
 app.command("verify")(locating.verify)
+app.command("codes")(picture_codes.codes)
 app.command("index")(search.index)
 app.command("search")(search.search)
 app.command()(search.suggest)

@@ -27,6 +27,7 @@ from shopvl.models.backbones import (
 from shopvl.models.concat_towers import ConcatTowers
 from shopvl.models.dual_encoder import DualEncoderModel, SharedSpaceModel
 from shopvl.models.encoder_decoder import EncoderDecoderModel
+from shopvl.models.experts import ExpertEncoder
 from shopvl.models.inputs import (
     WORDS_EPS,
     ClassedRegionInput,
@@ -65,6 +66,8 @@ from shopvl.recipes.parts.objectives import (
     Contrast,
     MaskedDistillation,
     MaskedPatches,
+    Matching,
+    ObjectivePart,
     SelfContrast,
     TextContrast,
     ViewDistillation,
@@ -362,6 +365,7 @@ def _fused(recipe: Recipe, tokenizer: Tokenizer, ontology: Ontology, random_weig
             sight=fusion.sight if isinstance(fusion, parts.SingleStream) else "bidirectional",
             space=_space(recipe),
             mask_id=tokenizer.mask_id,
+            draws_pairs=any(isinstance(part, Matching) and part.negatives == "hard" for part in recipe.objectives),
         )
     model.heads.update(_heads(recipe, site, early=False))
     words_start = None if text is None else text.start
@@ -414,8 +418,9 @@ def _encoder(part: _Fusing) -> Encoder | TwoStreams:
         case parts.EncoderDecoder():
             return Encoder(part.layers, settings, context=part.shared)
         case parts.SingleStream():
-            settings = replace(settings, crossing=part.crossing, whole_heads=part.start is not None)
-            return Encoder(part.layers, settings)
+            plain, experts = part.start is not None, part.experts
+            settings = replace(settings, crossing=part.crossing, whole_heads=plain, sub_norm=part.sub_norm)
+            return Encoder(part.layers, settings) if experts is None else ExpertEncoder(part.layers, settings, experts)
         case parts.CoAttention():
             return CoAttentionEncoder(part.text_layers, part.layers, settings)
         case parts.JointThenSplit():
@@ -436,10 +441,12 @@ _EARLY, _FIRST = ("region-features", "region-classes"), ("match", "words", "mask
 
 def _heads(recipe: Recipe, site: Site, *, early: bool) -> dict[str, PredictionHead]:
     """Those that its objectives ask for, each once."""
-    wanted = {name: part.head_in for part in recipe.objectives for name in part.heads}
+    wanted: dict[str, ObjectivePart] = {}
+    for part in recipe.objectives:
+        wanted |= {name: part for name in part.heads if name not in wanted}
     order = [name for name in (*_EARLY, *_FIRST, *wanted) if name in wanted]
     return {
-        name: import_module(wanted[name]).build_head(name, site)
+        name: import_module(wanted[name].head_in).build_head(name, site, wanted[name])
         for name in dict.fromkeys(order)
         if (name in _EARLY) == early
     }

@@ -44,8 +44,10 @@ from shopvl.models.familiarity import Familiarity
 from shopvl.models.heads import LinearHeads, TitleWords
 from shopvl.models.inputs import resampled_positions
 from shopvl.models.momentum import Ensemble, ema_update
+from shopvl.models.picture_codes import DrawnCodes, MovingCodes
 from shopvl.models.prompt_heads import PromptMaskHead
 from shopvl.models.single_stream import SingleStreamModel
+from shopvl.models.weights.pictures import as_image_tower
 from shopvl.objectives import combining
 from shopvl.objectives.distillation import DistillationLoss
 from shopvl.objectives.objective import Objective, build_objective
@@ -174,6 +176,14 @@ class Design:
                 shared = [parameter for parameter in self.model.shared_layer() if parameter.requires_grad]
                 return (combining.by_gradients(losses_K, shared) * weighted_K).sum()
 
+    def after_step(self) -> None:
+        """Move what follows a step of the optimizer without a gradient: the teacher, and codes of pictures."""
+        if self.teacher is not None:
+            self.teacher.step(self.model)
+        for part in self.model.modules():
+            if isinstance(part, MovingCodes | DrawnCodes):
+                part.step()
+
     def showing(self, recipe: Recipe) -> Design:
         """The same weights with some of the objectives: each is shown what it would be if there were no others."""
         made = {part.name: build_objective(part, recipe, self.tokenizer) for part in recipe.objectives}
@@ -191,13 +201,16 @@ class Design:
     def start_from(self, other: Design, part: str = "") -> int:
         """Copy every weight of `other` that has the same name and shape here; returns how many.
 
-        With a `part`, such as `image_tower`, only the weights of that. Positions of patches are interpolated where
+        With a `part`, such as `image_tower`, only the weights of that. A model of pictures alone is an image tower to
+        two towers. Positions of patches are interpolated where
         pictures are of another size here (ViT, arXiv:2010.11929). A cloze head's terms of single answers are copied for
         the values that both ontologies have.
         """
         other = other.source or other
-        theirs = other.model.state_dict() | resampled_positions(self.model, other.model)
-        own = self.model.state_dict()
+        own, theirs = self.model.state_dict(), other.model.state_dict()
+        theirs |= resampled_positions(self.model, other.model)
+        if isinstance(self.model, DualEncoderModel) and isinstance(other.model, SingleStreamModel):
+            theirs |= as_image_tower(self.model.image_tower, other.model) if other.model.inputs == ("image",) else {}
         shared = [
             name
             for name, tensor in own.items()

@@ -190,8 +190,8 @@ class QuickGELU(nn.Module):
         return x * torch.sigmoid(1.702 * x)
 
 
-def two_layers(width: int, dropout: float, activation: Activation = "gelu") -> nn.Sequential:
-    """The network that follows attention in a block, four times as wide inside."""
+def two_layers(width: int, dropout: float, activation: Activation = "gelu", *, sub_norm: bool = False) -> nn.Sequential:
+    """The network that follows attention in a block, four times as wide inside, where a `sub_norm` norms as well."""
     match activation:
         case "gelu":
             middle: nn.Module = nn.GELU()
@@ -199,7 +199,8 @@ def two_layers(width: int, dropout: float, activation: Activation = "gelu") -> n
             middle = nn.GELU(approximate="tanh")
         case "quick-gelu":
             middle = QuickGELU()
-    return nn.Sequential(nn.Linear(width, 4 * width), middle, nn.Dropout(dropout), nn.Linear(4 * width, width))
+    last = [nn.LayerNorm(4 * width)] if sub_norm else []
+    return nn.Sequential(nn.Linear(width, 4 * width), middle, nn.Dropout(dropout), *last, nn.Linear(4 * width, width))
 
 
 @dataclass(frozen=True)
@@ -220,6 +221,7 @@ class BlockSettings:
     activation: Activation = "gelu"
     eps: float = NORM_EPS
     attention_dropout: float | None = None
+    sub_norm: bool = False  # also before the last map of attention and of the network (Magneto, arXiv:2210.06423)
 
     def layer_norm(self) -> nn.LayerNorm:
         """A norm as blocks have it."""
@@ -249,8 +251,10 @@ class Block(nn.Module):
         if self.own:
             self.norm_attention = settings.layer_norm()
             self.attention = SelfAttention(width, heads, dropped, settings.crossing, settings.whole_heads)
+            if settings.sub_norm:
+                self.attention.out = nn.Sequential(settings.layer_norm(), self.attention.out)
         self.norm_mlp = settings.layer_norm()
-        self.mlp = two_layers(width, dropout, settings.activation)
+        self.mlp = two_layers(width, dropout, settings.activation, sub_norm=settings.sub_norm)
         if context and context != "nothing":
             self.norm_cross = settings.layer_norm()
             self.cross = CrossAttention(width, heads, dropped)
@@ -267,7 +271,7 @@ class Block(nn.Module):
         """
         if self.own:
             x = self.attended(x, sight, image)
-        return self.rest(x, context)
+        return self.rest(x, context, image)
 
     def attended(self, x: Tensor, sight: Sight = EVERYTHING, image: Tensor | None = None) -> Tensor:
         """The first half of `forward`: attention to its own line, added."""
@@ -288,7 +292,7 @@ class Block(nn.Module):
         """
         norm, attention = (self.norm_writing, self.writing) if writing else (self.norm_attention, self.attention)
         mixed_BND, own = attention.read(self._given(x_BND, norm), sight, image, past)
-        return self.rest(self._sum(x_BND, mixed_BND, norm), context), own
+        return self.rest(self._sum(x_BND, mixed_BND, norm), context, image), own
 
     def keys_values(self, x_BND: Tensor, image: Tensor | None = None) -> KeysValues:
         """What later positions attend to in this block, without these positions' own next states."""
@@ -298,8 +302,11 @@ class Block(nn.Module):
         """Attention weights to its own line (B, N, N), the mean of the heads; rows sum to 1."""
         return self.attention.shares(self._given(x_BND, self.norm_attention), sight, image)
 
-    def rest(self, x: Tensor, context: Context | None = None) -> Tensor:
-        """The second half: attention to a context, if there is one, and the network, each added."""
+    def rest(self, x: Tensor, context: Context | None = None, image: Tensor | None = None) -> Tensor:
+        """The second half: attention to a context, if there is one, and the network, each added.
+
+        Which positions are patches (`image`) is asked by blocks of experts alone (`models/experts.py`).
+        """
         if context is not None:
             x = self._sum(x, self.cross(self._given(x, self.norm_cross), context), self.norm_cross)
         return self._sum(x, self.mlp(self._given(x, self.norm_mlp)), self.norm_mlp)

@@ -167,6 +167,23 @@ class SharedSpaceModel(nn.Module):
         return F.normalize(x_BD.float(), dim=-1)
 
 
+def drawn_pairs(output: Output, batch: Batch) -> tuple[Tensor, Tensor]:
+    """Places (3B,) of titles and of pictures: the true pairs, a false picture per title, a false title per picture.
+
+    A false one is drawn from the softmax of its similarities; products of the same title are never drawn while there
+    are others.
+    """
+    group_B = require(batch.groups, "groups", by="hard negatives").title_B
+    noise_2BB = require(batch.gumbel_noise_2BB, "gumbel noise", by="hard negatives")
+    with torch.no_grad():
+        logits_BB = output.products(output.scales["title-image"] * output.embeddings["title"], "image")
+        same_BB = group_B[:, None] == group_B
+        both_2BB = torch.stack([logits_BB, logits_BB.T]).masked_fill(same_BB, -torch.inf)
+        picture_B, title_B = (both_2BB + noise_2BB).argmax(-1)
+    own_B = torch.arange(len(picture_B), device=picture_B.device)
+    return torch.cat([own_B, own_B, title_B]), torch.cat([own_B, picture_B, own_B])
+
+
 class DualEncoderModel(SharedSpaceModel):
     """Image tower and text tower, each with a linear projection to a shared space of `width`."""
 

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from shopvl.batch import Places, Prediction
 from shopvl.models.inputs import MapCells, PatchEmbedding
 from shopvl.models.prediction_heads import Fused, PredictionHead, Site
+from shopvl.recipes.parts.objective_part import ObjectivePart
 
 RARE = 0.01  # how likely a cell shows a phrase, before anything is learned (arXiv:1708.02002)
 MIDDLE = 0.5  # of a box's sides: cells within say that they show it (center sampling, arXiv:1904.01355)
@@ -101,6 +102,6 @@ def grid_of(site: Site) -> tuple[int, int]:
     return site.patches.grid
 
 
-def build_head(name: str, site: Site) -> PredictionHead:
+def build_head(name: str, site: Site, part: ObjectivePart) -> PredictionHead:
     """That of places, over the cells of a map or of patches."""
     return PlacesHead(site.width, grid_of(site))

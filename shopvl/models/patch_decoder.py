@@ -10,8 +10,10 @@ from torch import Tensor, nn
 
 from shopvl.batch import Pictures, Prediction, WholePictures
 from shopvl.models.attention import BlockSettings, Encoder
-from shopvl.models.inputs import OnGrid
-from shopvl.models.prediction_heads import normed_pixels
+from shopvl.models.inputs import OnGrid, PatchEmbedding
+from shopvl.models.prediction_heads import Fused, PredictionHead, Site, normed_pixels
+from shopvl.recipes.parts.objective_part import ObjectivePart
+from shopvl.recipes.parts.visual import MaskedAutoencoding
 
 
 class LeftOutDecoder(OnGrid):
@@ -27,10 +29,17 @@ class LeftOutDecoder(OnGrid):
         self.position = nn.Parameter(torch.randn(grid[0] * grid[1], width) * 0.02)
         self.encoder = Encoder(layers, settings)
 
-    def states(self, states_BPW: Tensor, kept_BP: Tensor, grid: tuple[int, int]) -> Tensor:
-        """(B, P, D) of all places, of a picture that has that grid of them."""
-        x_BPD = torch.where(kept_BP[..., None], self.map(states_BPW), self.left_out)
-        return self.encoder(x_BPD + self.positions(*grid))
+    def states(
+        self, states_BPW: Tensor, kept_BP: Tensor, grid: tuple[int, int], first_B1W: Tensor | None = None
+    ) -> Tensor:
+        """(B, P, D) of all places, of a picture that has that grid of them.
+
+        What stands `first` in a line, a class token, is looked at as well.
+        """
+        x_BPD = torch.where(kept_BP[..., None], self.map(states_BPW), self.left_out) + self.positions(*grid)
+        if first_B1W is None:
+            return self.encoder(x_BPD)
+        return self.encoder(torch.cat([self.map(first_B1W), x_BPD], dim=1))[:, 1:]
 
 
 class PatchDecoder(LeftOutDecoder):
@@ -48,7 +57,9 @@ class PatchDecoder(LeftOutDecoder):
         self.patch_px = patch_px
         self.pixels = nn.Linear(settings.width, 3 * patch_px**2)
 
-    def forward(self, states_BPW: Tensor, pictures: Pictures) -> Mapping[str, Prediction]:
+    def forward(
+        self, states_BPW: Tensor, pictures: Pictures, first_B1W: Tensor | None = None
+    ) -> Mapping[str, Prediction]:
         """`pixels` (N, C) of the N patches left out, C = 3 x patch x patch; none where the tower saw the whole."""
         kept_BP = pictures.kept_BP
         if kept_BP is None:
@@ -56,7 +67,7 @@ class PatchDecoder(LeftOutDecoder):
             return {"pixels": Prediction(made=nothing_NC, true=nothing_NC)}
         Y, X = pictures.pixels_B3YX.shape[2:]
         grid = Y // self.patch_px, X // self.patch_px
-        made_NC = self.pixels(self.states(states_BPW, kept_BP, grid)[~kept_BP]).float()
+        made_NC = self.pixels(self.states(states_BPW, kept_BP, grid, first_B1W)[~kept_BP]).float()
         return {"pixels": Prediction(made=made_NC, true=normed_pixels(pictures, self.patch_px, ~kept_BP))}
 
 
@@ -82,3 +93,25 @@ class StateDecoder(LeftOutDecoder):
         theirs_NW = whole.patches_BPW[~kept_BP].float()
         true_NW = F.layer_norm(theirs_NW, theirs_NW.shape[1:]) / self.temperature
         return {"whole-patches": Prediction(made=made_NW, true=true_NW)}
+
+
+class LeftOutPixelHead(PredictionHead):
+    """Tells the pixels of the patches that one stream was not shown, from the others and what stands first in it."""
+
+    def __init__(self, decoder: PatchDecoder) -> None:
+        super().__init__()
+        self.decoder = decoder
+
+    def forward(self, seen: Fused) -> Mapping[str, Prediction]:
+        """`pixels`, as of the decoder; nothing where there is no picture."""
+        pictures = seen.batch.pictures
+        return {} if pictures is None else self.decoder(seen.patches_BPD, pictures, seen.words_BTD[:, :1])
+
+
+def build_head(name: str, site: Site, part: ObjectivePart) -> PredictionHead:
+    """That of pixels left out, of the size that the objective states."""
+    assert isinstance(part, MaskedAutoencoding)
+    patches = site.patches
+    assert isinstance(patches, PatchEmbedding)
+    settings = BlockSettings(part.width, part.attention_heads)
+    return LeftOutPixelHead(PatchDecoder(site.width, patches.grid, patches.patch.kernel_size[0], part.layers, settings))

@@ -20,6 +20,7 @@ from shopvl.models.inputs import (
     RegionInput,
     WordEmbedding,
 )
+from shopvl.recipes.parts.objective_part import ObjectivePart
 
 PictureInput = PatchEmbedding | MapCells | PrefixVectors | CellInput
 # tasks on kaleido cells: the level whose states tell, and among how many answers
@@ -204,16 +205,20 @@ class NextWordHead(_TitleHead):
         return (states_ND @ vectors_VD.T).float()
 
 
-class PixelHead(PredictionHead):
-    """Pixels of masked patches, each patch's own mean and spread taken off (MAE, arXiv:2111.06377).
+class HidesPatches(PredictionHead):
+    """It tells something of masked patches; `hidden` stands for each on the line."""
 
-    `hidden` stands for a masked patch on the line.
-    """
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.hidden = nn.Parameter(torch.randn(width) * 0.02)
+
+
+class PixelHead(HidesPatches):
+    """Pixels of masked patches, each patch's own mean and spread taken off (MAE, arXiv:2111.06377)."""
 
     def __init__(self, width: int, patch_px: int) -> None:
-        super().__init__()
+        super().__init__(width)
         self.patch_px = patch_px
-        self.hidden = nn.Parameter(torch.randn(width) * 0.02)
         self.map = nn.Linear(width, 3 * patch_px**2)
 
     def forward(self, seen: Fused) -> Mapping[str, Prediction]:
@@ -369,7 +374,7 @@ class AskedFactHead(PredictionHead):
         return {"asked-fact": Prediction(made=self.map(seen.whole_BD[known_B]).float(), true=fact_B[known_B])}
 
 
-def build_head(name: str, site: Site) -> PredictionHead:
+def build_head(name: str, site: Site, part: ObjectivePart) -> PredictionHead:
     """The head of that name, as objectives ask for it."""
     width, patches = site.width, site.patches
     match name:

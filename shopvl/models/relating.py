@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from shopvl.batch import IGNORED, VERDICTS, Prediction
 from shopvl.models.locating import RegionScores, grid_of
 from shopvl.models.prediction_heads import Fused, PredictionHead, Site
+from shopvl.recipes.parts.objective_part import ObjectivePart
 
 
 class RelationsHead(RegionScores):
@@ -44,6 +45,6 @@ class RelationsHead(RegionScores):
         return scores_BPN, boxes_BP4, made_BN3
 
 
-def build_head(name: str, site: Site) -> PredictionHead:
+def build_head(name: str, site: Site, part: ObjectivePart) -> PredictionHead:
     """That of relations, over the cells of a map or of patches."""
     return RelationsHead(site.width, grid_of(site))

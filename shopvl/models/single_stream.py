@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -22,16 +22,18 @@ from shopvl.batch import (
     require,
 )
 from shopvl.models.attention import Block, Encoder, encode_real, mean_of_real
-from shopvl.models.dual_encoder import SharedSpaceModel
+from shopvl.models.dual_encoder import SharedSpaceModel, drawn_pairs
+from shopvl.models.experts import ExpertEncoder
 from shopvl.models.generation import Begun, LineWriter, MaskWriter
 from shopvl.models.inputs import CellInput, PatchEmbedding, RegionInput, WordEmbedding
 from shopvl.models.locating import PlacesHead
+from shopvl.models.picture_codes import CodesHead
 from shopvl.models.prediction_heads import (
     Fused,
+    HidesPatches,
     MatchHead,
     NextWordHead,
     PictureInput,
-    PixelHead,
     PredictionHead,
     Tags,
     WordHead,
@@ -64,8 +66,10 @@ class SingleStreamModel(SharedSpaceModel):
         sight: SightName = "bidirectional",
         space: tuple[int, float] | None = None,
         mask_id: int | None = None,
+        draws_pairs: bool = False,
     ) -> None:
         super().__init__()
+        self.draws_pairs = draws_pairs
         self.mask_id = mask_id
         self.encoder = encoder
         self.width = width
@@ -88,10 +92,16 @@ class SingleStreamModel(SharedSpaceModel):
     def forward(self, batch: Batch) -> Output:
         """States of both modalities after fusion, and what the heads predict from them.
 
-        Of an `embed_only` batch, embeddings.
+        Of an `embed_only` batch, embeddings; of one to `rebuild`, its pictures made of codes.
         """
         if batch.embed_only:
             return self.embedded(batch)
+        if batch.rebuild:
+            head = self.heads["codes"]
+            assert isinstance(head, CodesHead)
+            return Output(predictions=head.rebuilt(require(batch.pictures, "pictures", by="the objective vq")))
+        if batch.gumbel_noise_2BB is not None:
+            return self._drawn(batch)
         seen, line = self._seen(batch)
         states = FusedStates(
             words_BTD=seen.words_BTD.float(),
@@ -100,6 +110,19 @@ class SingleStreamModel(SharedSpaceModel):
         )
         predictions = {name: made for head in self.heads.values() for name, made in head(seen).items()}
         return Output(states=states, predictions=predictions)
+
+    def _drawn(self, batch: Batch) -> Output:
+        """Embeddings of whatever the batch holds, and the judgement of true pairs and of false ones drawn by these."""
+        apart, title = self.embedded(batch), batch.texts["title"]
+        pictures = require(batch.pictures, "pictures", by="hard negatives")
+        title_N, image_N = drawn_pairs(apart, batch)
+        group_B = require(batch.groups, "groups", by="hard negatives").title_B
+        pairs = Batch(
+            pictures=pictures.rows(image_N),
+            texts={"title": title.rows(title_N)},
+            is_match_B=group_B[title_N] == group_B[image_N],
+        )
+        return replace(self(pairs), embeddings=apart.embeddings, scales=apart.scales)
 
     def locate(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
         """Where the batch's phrases are in its pictures, as `PlacesHead.told` says it."""
@@ -158,14 +181,24 @@ class SingleStreamModel(SharedSpaceModel):
             return shares_BNN[:, : line.words, line.words :].float()
 
     def picture(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
-        """The pictures' positions before fusion (B, P, D), which of them the encoder sees (B, P), and no embeddings
-        (B, 0): false pairs are not drawn by any."""
+        """The pictures' positions before fusion (B, P, D), which of them the encoder sees (B, P), and embeddings, or
+        none (B, 0) where false pairs are not drawn by any."""
         line = self._line(batch, ("image",))
         patches_BPD = line.states_BND[:, line.words :]
-        return patches_BPD, line.real_BN[:, line.words :], patches_BPD.new_zeros(len(patches_BPD), 0)
+        vectors_BW = self.embed_image(batch) if self.draws_pairs else patches_BPD.new_zeros(len(patches_BPD), 0)
+        return patches_BPD, line.real_BN[:, line.words :], vectors_BW
 
-    def match_score(self, title: Words, patches_BPD: Tensor, kept_BP: Tensor, image_B0: Tensor) -> Tensor:
-        """The match logit (B,) of titles and pictures, the latter as `picture` gave them."""
+    def match_score(self, title: Words, patches_BPD: Tensor, kept_BP: Tensor, image_BW: Tensor) -> Tensor:
+        """How well (B,) titles and pictures fit, the latter as `picture` gave them: the match logit.
+
+        Where false pairs were drawn by cosines, with the scaled cosine, as `OverTowersModel.match_score` has it.
+        """
+        if not image_BW.shape[1]:
+            return self._match_logit(title, patches_BPD, kept_BP)
+        cosine_B = (self.embed_text(title, "title") * image_BW).sum(-1)
+        return self._match_logit(title, patches_BPD, kept_BP) + self.scales()["title-image"] * cosine_B
+
+    def _match_logit(self, title: Words, patches_BPD: Tensor, kept_BP: Tensor) -> Tensor:
         words_BTD = self.words(title, "title")
         real_BN = torch.cat([title.real_BT, kept_BP], dim=1)
         T = words_BTD.shape[1]
@@ -288,7 +321,10 @@ class SingleStreamModel(SharedSpaceModel):
         states_BND = torch.cat([words_BTD, patches_BPD], dim=1)
         T, N = words_BTD.shape[1], states_BND.shape[1]
         real_BN = torch.cat([real_BT, patch_real_BP], dim=1)
-        image_BN = (torch.arange(N, device=states_BND.device) >= T).expand(B, -1)
+        # what stands first in a picture's line is its own, where modalities have networks of their own
+        worded = "title" in inputs or batch.phrases is not None
+        first = T if worded or not isinstance(self.encoder, ExpertEncoder) else 0
+        image_BN = (torch.arange(N, device=states_BND.device) >= first).expand(B, -1)
         sight = self._sight(real_BN, image_BN, batch.texts.get("title"))
         packed = kept_BP is not None
         return _Line(states_BND, real_BN, image_BN, T, features_BPF, patch_real_BP, packed, sight, tags)
@@ -337,8 +373,7 @@ class SingleStreamModel(SharedSpaceModel):
             return patches_BPD + self.image_type, features_BPF
         if pictures.masked_BP is None:
             return self.patches(pictures.pixels_B3YX) + self.image_type, None
-        head = self.heads["masked-patches"]
-        assert isinstance(head, PixelHead)
+        head = next(head for head in self.heads.values() if isinstance(head, HidesPatches))
         assert isinstance(self.patches, PatchEmbedding)
         return self.patches(pictures.pixels_B3YX, pictures.masked_BP, head.hidden) + self.image_type, None
 

@@ -12,6 +12,7 @@ from shopvl.batch import Prediction, TagChanges, Words, require
 from shopvl.models.attention import mean_of_real
 from shopvl.models.inputs import RegionInput
 from shopvl.models.prediction_heads import Fused, MatchHead, PredictionHead, Site, Tags
+from shopvl.recipes.parts.objective_part import ObjectivePart
 
 PRODUCT = 1  # the region that is the product's box
 LONGEST = 4  # pieces of a tag
@@ -88,6 +89,6 @@ class ThreeWayMatchHead(MatchHead):
         return {"match-ways": Prediction(made=torch.cat([fits_B[:, None], against_B2], dim=1), true=changes.changed_B)}
 
 
-def build_head(name: str, site: Site) -> PredictionHead:
+def build_head(name: str, site: Site, part: ObjectivePart) -> PredictionHead:
     """Matching in three ways."""
     return ThreeWayMatchHead(site.width)

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from shopvl.batch import IGNORED, Batch, Output, Prediction, Words, require
 from shopvl.models.attention import BlockSettings, CrossAttention, Encoder
-from shopvl.models.dual_encoder import DualEncoderModel
+from shopvl.models.dual_encoder import DualEncoderModel, drawn_pairs
 from shopvl.models.generation import Begun, Chained, LineReader, LineWriter, WritingMode
 from shopvl.models.inputs import TextTower, WordBagTower
 from shopvl.models.prediction_heads import MatchHead, NextWordHead, PredictionHead, WordHead
@@ -232,20 +232,3 @@ class TextModesModel(OverTowersModel):
 
     def _writer(self) -> tuple[nn.Module, LineReader]:
         return self.text_tower.embedding, WritingMode(self.text_tower.encoder)
-
-
-def drawn_pairs(output: Output, batch: Batch) -> tuple[Tensor, Tensor]:
-    """Places (3B,) of titles and of pictures: the true pairs, a false picture per title, a false title per picture.
-
-    A false one is drawn from the softmax of its similarities; products of the same title are never drawn while there
-    are others.
-    """
-    group_B = require(batch.groups, "groups", by="text-cross").title_B
-    noise_2BB = require(batch.gumbel_noise_2BB, "gumbel noise", by="text-cross")
-    with torch.no_grad():
-        logits_BB = output.products(output.scales["title-image"] * output.embeddings["title"], "image")
-        same_BB = group_B[:, None] == group_B
-        both_2BB = torch.stack([logits_BB, logits_BB.T]).masked_fill(same_BB, -torch.inf)
-        picture_B, title_B = (both_2BB + noise_2BB).argmax(-1)
-    own_B = torch.arange(len(picture_B), device=picture_B.device)
-    return torch.cat([own_B, own_B, title_B]), torch.cat([own_B, picture_B, own_B])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from shopvl.batch import require
 from shopvl.objectives.kaleidoscope import Kaleidoscope
+from shopvl.objectives.masked_blocks import MaskedBlocks
 from shopvl.objectives.masked_regions import MaskedRegionsView
 from shopvl.objectives.views import (
     Compose,
@@ -18,6 +19,7 @@ from shopvl.objectives.views import (
 from shopvl.recipes.parts import EncoderDecoder, KaleidoCells, Regions, SingleStream
 from shopvl.recipes.parts.objectives import (
     KaleidoTask,
+    MaskedCodes,
     MaskedFeatures,
     MaskedRegions,
     MaskedSegments,
@@ -94,6 +96,8 @@ def _masked_cells(recipe: Recipe) -> View | None:
         match part:
             case MaskedFeatures():
                 return MaskedPatchesView(part.share, MIN_MASKED_PRODUCT_SHARE)
+            case MaskedCodes():
+                return MaskedBlocks.of(part, recipe)
             case MaskedRegions():
                 return MaskedRegionsView(part.share, part.overlap)
             case MaskedWords() if isinstance(recipe.image, Regions) and recipe.image.tags:

@@ -46,11 +46,13 @@ class EmbedOnly(View):
 
 @dataclass(frozen=True)
 class PicturesAlone(View):
-    """The pictures without their titles."""
+    """What another view makes of the pictures, without their titles."""
+
+    pictures: View = Plain()
 
     def __call__(self, batch: Batch, generator: Generator) -> Batch:
         """The batch without any text."""
-        return replace(batch, texts={})
+        return replace(self.pictures(batch, generator), texts={})
 
 
 @dataclass(frozen=True)

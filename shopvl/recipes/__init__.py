@@ -18,6 +18,7 @@ from shopvl.recipes.contrastive import (
     SUBJECT_MASKED,
     TRI_CLIP,
 )
+from shopvl.recipes.experts import BEIT_3, VL_BEIT, VLMO
 from shopvl.recipes.family import SIZES, Family, SizeName
 from shopvl.recipes.fashion import FASHIONBERT, KALEIDO_BERT
 from shopvl.recipes.grounded import GLIP, RELATIONS
@@ -38,6 +39,7 @@ from shopvl.recipes.regions import (
     VL_BERT,
 )
 from shopvl.recipes.single_stream import PIXEL_BERT, TRANSLATED, VATT, VILT, VIT
+from shopvl.recipes.visual import BEIT, MAE
 from shopvl.recipes.writing import BLIP, BLIP_2, COCA, FROZEN, GIT, SIMVLM, UNIFIED_VLP, UNIVL, VL_T5, XGPT
 
 RECIPES: dict[str, Family] = {
@@ -57,9 +59,14 @@ RECIPES: dict[str, Family] = {
     "flip": FLIP,
     "subject-masked": SUBJECT_MASKED,
     "vit": VIT,
+    "mae": MAE,
+    "beit": BEIT,
     "vatt": VATT,
     "vilt": VILT,
     "translated": TRANSLATED,
+    "vlmo": VLMO,
+    "vl-beit": VL_BEIT,
+    "beit-3": BEIT_3,
     "pixel-bert": PIXEL_BERT,
     "uniter": UNITER,
     "unicoder-vl": UNICODER_VL,

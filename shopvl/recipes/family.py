@@ -187,6 +187,8 @@ def _fusion(part: Fusion, mini: bool) -> Fusion:
             return replace(part, layers=3, decoder_layers=3, width=192, heads=3, dropout=0.0, **_from_nothing(part))
         case EncoderDecoder():
             return replace(part, layers=2, decoder_layers=2, width=48, heads=3, dropout=0.0, **_from_nothing(part))
+        case SingleStream(experts=int()) if not mini:
+            return replace(part, layers=2, width=48, heads=3, dropout=0.0, experts=1)
         case SingleStream() if mini:
             return replace(part, layers=4, width=192, heads=3, dropout=0.0, **_from_nothing(part))
         case SingleStream():

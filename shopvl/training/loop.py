@@ -140,8 +140,7 @@ class _Run:
                 group["lr"] = group["scale"] * pace
             shown = design if drawn is None else drawn.at(progress.step, batch)
             losses = _optimize(shown, model, optimizer, self.accelerator, batch, generator, products)
-            if design.teacher is not None:
-                design.teacher.step(design.model)
+            design.after_step()
             if average is not None:  # a smaller decay at first, or a random start would stay in the average for long
                 ema_update(average, design.model, min(schedule.average, (1 + progress.step) / (10 + progress.step)))
             progress = replace(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,7 @@ from shopvl.errors import RecipeError
 from shopvl.files import PATIENCE, exclusive_lock, write_object
 from shopvl.models.backbones import add_low_rank, merge_low_rank
 from shopvl.recipes.parts import matches
+from shopvl.recipes.parts.objectives import MaskedCodes, VisualCodes
 from shopvl.recipes.recipe import Recipe
 from shopvl.text.prompts import PromptBook
 from shopvl.text.tokenizer import Tokenizer
@@ -37,6 +38,7 @@ from shopvl.training.loop import LOG_EVERY_STEPS, bf16_is_fast, train
 from shopvl.training.stages import fit_prompt_head
 
 MAX_TOKENIZER_ROWS = 200_000
+CODES = "heads.codes.tokenizer"  # the part that tells and rebuilds pictures by codes
 OF_PICTURES = ("image_tower", "image_projection", "patches", "image_type")  # parts that know no words
 TRAINING = ".training.lock"
 DESIGN, ROWS, SUMMARY, EXPERIMENT = "design", "rows", "summary.json", "experiment.json"
@@ -69,7 +71,9 @@ def _pretrained(
     experiment: Experiment, folder: Path, report: Report, tracker: Tracker | None, shared_rows: Path | None
 ) -> Design:
     recipe = experiment.full_recipe()
-    catalog = open_catalog(experiment.catalog_path(), split=experiment.split)
+    # photos without titles are enough for what reads pictures alone
+    needed = ("product_id", *recipe.inputs)
+    catalog = open_catalog(experiment.catalog_path(), split=experiment.split, required=needed)
     corrections = experiment.path_of("corrections")
     if corrections is not None:
         catalog = with_corrections(catalog, corrections)
@@ -194,6 +198,7 @@ def _initial_design(experiment: Experiment, rows: TrainingCache, catalog: Catalo
     else:
         ontology = mine_ontology(catalog.batches())
     tokenizer = tokenizer_of(starts) or tokenizer_for(recipe, texts_of_training(rows, ontology))
+    _require_codes(recipe, starts)
     towers = {side: config for start in starts.values() for side, config in start.towers.items()}
     design = build(recipe, tokenizer, ontology, seed=experiment.seed, towers=towers, random_weights="" in starts)
     for part, start in starts.items():
@@ -203,12 +208,25 @@ def _initial_design(experiment: Experiment, rows: TrainingCache, catalog: Catalo
     return design
 
 
+def _require_codes(recipe: Recipe, starts: Collection[str]) -> None:
+    """Raises RecipeError where codes of pictures are to be told that nobody has learned."""
+    kinds = {type(part) for part in recipe.objectives}
+    given = any(not part or matches(part, f"{CODES}.encoder") for part in starts)
+    if MaskedCodes in kinds and VisualCodes not in kinds and not given:
+        raise RecipeError(
+            f"the codes that {recipe.name!r} is to tell are learned by nothing; keep the objective vq, or start "
+            f"{CODES} from a design that has learned them"
+        )
+
+
 def tokenizer_of(starts: Mapping[str, Design]) -> Tokenizer | None:
     """The tokenizer of the starts that read words; None where there is none.
 
     Raises RecipeError where two of them read other word pieces.
     """
-    reading = {part: start for part, start in starts.items() if part not in OF_PICTURES}
+    reading = {
+        part: start for part, start in starts.items() if part not in OF_PICTURES and start.recipe.text is not None
+    }
     vocabularies = {part: start.tokenizer.backend.get_vocab() for part, start in reading.items()}
     for part, vocabulary in vocabularies.items():
         first = next(iter(vocabularies))

@@ -131,9 +131,7 @@ def test_a_part_is_known_to_few(part: type) -> None:
     """Beside its loss and the recipes at most two modules import it: rules of a whole recipe, who serves it alone."""
     assert callable(import_module(part.loss_in).build)
     importing = {name for name, parts in imported_parts().items() if part.__name__ in parts}
-    families = {
-        f"recipes/{name}.py" for name in ("aligned", "contrastive", "fashion", "language", "prompted", "regions")
-    }
-    families |= {"recipes/single_stream.py", "recipes/writing.py"}
+    families = {f"recipes/{name}.py" for name in ("aligned", "contrastive", "experts", "fashion", "language")}
+    families |= {f"recipes/{name}.py" for name in ("prompted", "regions", "single_stream", "visual", "writing")}
     families |= {part.loss_in.replace(".", "/").removeprefix("shopvl/") + ".py"}
     assert len(importing - families) <= 2, importing

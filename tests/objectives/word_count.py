@@ -10,6 +10,7 @@ from shopvl.batch import Batch, Output, Prediction
 from shopvl.models.prediction_heads import Fused, PredictionHead, Site
 from shopvl.objectives.objective import Objective
 from shopvl.objectives.views import Plain, View
+from shopvl.recipes.parts.objective_part import ObjectivePart
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,7 @@ def build(part: object, recipe: object, tokenizer: object) -> Objective:
     return WordCountLoss(part.weight)
 
 
-def build_head(name: str, site: Site) -> PredictionHead:
+def build_head(name: str, site: Site, part: ObjectivePart) -> PredictionHead:
     """Found by its name."""
     with torch.random.fork_rng():
         return CountHead(site.width)

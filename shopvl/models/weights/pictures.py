@@ -48,6 +48,20 @@ def copy_vit(model: SingleStreamModel | VisionTransformer, vit: nn.Module) -> No
     Renames(rows, left, own=["crossing"]).copy(ours, vit.state_dict())
 
 
+def as_image_tower(tower: nn.Module, model: SingleStreamModel) -> dict[str, Tensor]:
+    """The weights of a model of pictures alone, by the names that they have in two towers with that image tower.
+
+    What marks its patches as a picture's becomes part of the patch map. Empty for a tower of another kind.
+    """
+    if not (isinstance(tower, VisionTransformer) and isinstance(model.patches, PatchEmbedding)):
+        return {}
+    patch = model.patches.patch
+    named = {f"encoder.{name}": weight for name, weight in model.encoder.state_dict().items()}
+    named |= {"patches.patch.weight": patch.weight, "patches.patch.bias": patch.bias + model.image_type}
+    named |= {"patches.position": model.patches.positions(*tower.patches.grid), "class_token": model.nothing}
+    return {f"image_tower.{name}": weight.detach() for name, weight in named.items()}
+
+
 def patch_rows(theirs: str, statistics: Statistics, has_bias: bool) -> list[Row]:
     """The rows of a patch map over there that reads (pixels - mean) / deviation; ours reads 2 x pixels - 1."""
     names = (f"{theirs}.weight", f"{theirs}.bias") if has_bias else (f"{theirs}.weight",)

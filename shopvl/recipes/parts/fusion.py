@@ -39,6 +39,9 @@ class SingleStream(WideBlocks):
     or, as seq2seq, the same while the picture sees itself only; as prefix, while the first words see each other too
     (SimVLM); or either: everything where it understands, seq2seq where it writes (UniVL). `start` names a ViT of timm
     that initialises blocks, patch map and positions, a text model of transformers for the blocks alone, or a GIT.
+    `experts`: words and patches share attention, and each have networks of their own; in so many last blocks a third
+    stands in the place of both where a line has words and patches (VLMo). `sub_norm`: blocks also norm what the last
+    maps of attention and of the network read (BEiT-3).
     """
 
     needs = ("patches", "pieces")
@@ -46,12 +49,27 @@ class SingleStream(WideBlocks):
     layers: Count
     crossing: Crossing = "none"
     sight: SightName = "bidirectional"
+    experts: Annotated[int, Field(ge=0)] | None = None
+    sub_norm: bool = False
 
     @property
     def gives(self) -> frozenset[Given]:
         """All that fusions of words and patches give; by its sight, that a word does not see later ones."""
         given: set[Given] = {"fused words", "fused patches", "dealt pairs", "one stream"}
+        if self.experts is not None:  # it reads either alone as well as both
+            given.add("drawn pairs")
         return frozenset(given if self.sight == "bidirectional" else {*given, "hidden later words"})
+
+    def faults(self) -> list[str]:
+        """Heads share the width; experts, and norms within, are of plain blocks that do not write."""
+        faults = super().faults()
+        if self.experts is not None and self.experts > self.layers:
+            faults.append(f"{self.experts} of {self.layers} layers cannot have a joint expert; lower experts")
+        if (self.experts is not None or self.sub_norm) and (self.crossing != "none" or self.start is not None):
+            faults.append("experts and sub_norm are of plain blocks from nothing; leave out crossing and start")
+        if self.experts is not None and self.sight != "bidirectional":
+            faults.append("experts read words and patches alike; use a sight of bidirectional")
+        return faults
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)

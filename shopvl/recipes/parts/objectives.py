@@ -24,6 +24,8 @@ from shopvl.recipes.parts.fields import STRICT, Count, Share
 from shopvl.recipes.parts.giving import Given, Surroundings, lacking
 from shopvl.recipes.parts.grounding import Grounding, QuestionClasses, Relate, TagMatching, ThreeWayMatching
 from shopvl.recipes.parts.objective_part import BOTH, NAMED, Asked, Input, ObjectivePart, Pair, Task
+from shopvl.recipes.parts.unpaired import MaskedPictures, MaskedTitles
+from shopvl.recipes.parts.visual import CodeBook, MaskedAutoencoding, MaskedCodes, VisualCodes
 
 __all__ = [
     "BOTH",
@@ -31,6 +33,7 @@ __all__ = [
     "Answers",
     "Asked",
     "BagContrast",
+    "CodeBook",
     "Combine",
     "Contrast",
     "Distillation",
@@ -40,14 +43,18 @@ __all__ = [
     "Input",
     "Instructed",
     "KaleidoTask",
+    "MaskedAutoencoding",
+    "MaskedCodes",
     "MaskedDistillation",
     "MaskedFeatures",
     "MaskedPatches",
+    "MaskedPictures",
     "MaskedRegionClasses",
     "MaskedRegionFeatures",
     "MaskedRegionTopClass",
     "MaskedRegions",
     "MaskedSegments",
+    "MaskedTitles",
     "MaskedWords",
     "Matching",
     "NextWords",
@@ -63,6 +70,7 @@ __all__ = [
     "TextContrast",
     "ThreeWayMatching",
     "ViewDistillation",
+    "VisualCodes",
     "WordPatchAlignment",
 ]
 
@@ -219,7 +227,8 @@ class Matching(ObjectivePart):
     @property
     def needs(self) -> tuple[Given, ...]:
         """Hard negatives are drawn by the model itself, the others are dealt out beforehand."""
-        return (*BOTH, "fused words", "drawn pairs" if self.negatives == "hard" else "dealt pairs")
+        pairs: tuple[Given, ...] = ("drawn pairs", "embeddings") if self.negatives == "hard" else ("dealt pairs",)
+        return (*BOTH, "fused words", *pairs)
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -453,6 +462,11 @@ Objective = Annotated[
     | NextWords
     | Instructed
     | MaskedPatches
+    | MaskedAutoencoding
+    | VisualCodes
+    | MaskedCodes
+    | MaskedTitles
+    | MaskedPictures
     | MaskedFeatures
     | MaskedRegionFeatures
     | MaskedRegionClasses

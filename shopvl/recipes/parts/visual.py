@@ -1,0 +1,100 @@
+"""Objectives of pictures alone: what is not shown of them, and the codes that they are made of."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+from pydantic.dataclasses import dataclass
+
+from shopvl.recipes.parts.fields import STRICT, Count, Share
+from shopvl.recipes.parts.giving import RecipePart, Surroundings, heads_fault
+from shopvl.recipes.parts.objective_part import ObjectivePart
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class MaskedAutoencoding(ObjectivePart):
+    """Guess the pixels of patches that `leave_out` leaves out, so that the encoder never saw them (MAE,
+    arXiv:2111.06377).
+
+    A light decoder of `layers` blocks guesses, as wide as `width`, with so many `attention_heads`.
+    """
+
+    loss_in, head_in = "shopvl.objectives.visual", "shopvl.models.patch_decoder"
+    needs = ("image", "fused patches", "one stream", "square patches")
+    kind: Literal["mae"] = "mae"
+    layers: Count = 8
+    width: Count = 512
+    attention_heads: Count = 16
+    weight: float = 1.0
+    name: Literal["mae"] = "mae"
+    heads = ("left-out-pixels",)
+
+    def faults(self) -> list[str]:
+        """The heads share the width."""
+        return heads_fault("a decoder's width", self.width, self.attention_heads)
+
+    def problems(self, recipe: Surroundings) -> list[str]:
+        """As of any objective, and that patches are left out."""
+        problems = [*super().problems(recipe), *self.faults()]
+        if getattr(recipe.part_in("leave_out"), "kind", None) != "bias-drop":
+            problems.append(f"{self.name} guesses the patches that were left out; give bias-drop as leave_out")
+        return problems
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class CodeBook(RecipePart):
+    """How a picture becomes a code for each of its patches: one of `codes` vectors, each of `code_width`.
+
+    `gumbel`: one is drawn, and a divergence from even odds keeps all in use (DALL-E's dVAE); `moving`: the nearest is
+    taken, and each is the moving mean of what it is taken for (VQ-VAE). The nets are as wide as `width`. Within the
+    first `settle` steps draws become sure, or codes that are hardly used are given up.
+    """
+
+    kind: Literal["codes"] = "codes"
+    codes: Count = 8192
+    width: Count = 256
+    code_width: Count = 128
+    quantizer: Literal["gumbel", "moving"] = "gumbel"
+    settle: Count = 10000
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class OfCodes(ObjectivePart):
+    """What those of codes share: with one another the book, too."""
+
+    loss_in, head_in = "shopvl.objectives.visual", "shopvl.models.picture_codes"
+    needs = ("image", "fused patches", "one stream", "square patches")
+    book: CodeBook = CodeBook()
+    weight: float = 1.0
+    heads = ("codes",)
+
+    def problems(self, recipe: Surroundings) -> list[str]:
+        """As of any objective, and that there is one book."""
+        problems = super().problems(recipe)
+        first = next(part for part in recipe.objectives if isinstance(part, OfCodes))
+        if first.book != self.book:
+            problems.append(f"{first.name} and {self.name} are about the same codes; give them one book")
+        return problems
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class VisualCodes(OfCodes):
+    """Learn the codes: a picture is made again out of its own. `hold` weighs what keeps codes together or in use."""
+
+    kind: Literal["vq"] = "vq"
+    hold: Annotated[float, Field(ge=0)] = 0.25
+    name: Literal["vq"] = "vq"
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class MaskedCodes(OfCodes):
+    """Tell the codes of masked patches (BEiT, arXiv:2106.08254).
+
+    At most a `share` of the patches is masked, in blocks of `at_least` patches, whose sides differ by three and a third
+    times at most; they lie rather where the product is.
+    """
+
+    asks = ("product shares",)
+    kind: Literal["mim-tok"] = "mim-tok"
+    share: Share = 0.4
+    at_least: Count = 16
+    name: Literal["mim-tok"] = "mim-tok"
