@@ -66,6 +66,7 @@ WRITING = (
     Writing("pretrain run.yaml --out out/run", "run/.training.lock"),
     Writing("adapt many.parquet --model model --minutes 0.01 --out out/own", "own", long=True),
     Writing("catalog audit mixed.parquet --model model --out out/a.csv", "a.csv"),
+    Writing("catalog audit mixed.parquet --model model --titles --out out/t.csv", "t.csv"),
     Writing("start shop.parquet --labels labels.yaml --out out/start", "start", long=True),
     Writing("experiments run run.yaml --out out/runs", "runs/tri-clip-seed0/.lock", long=True, stops=False),
     Writing("experiments gate model model shop.parquet --split= --out out/gate", "gate"),

@@ -59,6 +59,7 @@ SLOW = {
     "pretrain run.yaml --out run": ("shop.parquet",),
     "adapt shop.parquet --model model --minutes 0.01 --out own": ("shop.parquet", "model/model.safetensors"),
     "catalog audit mixed.parquet --model model --out a.csv": ("mixed.parquet", "model/config.json"),
+    "catalog audit mixed.parquet --model model --titles --out t.csv": ("mixed.parquet", "model/config.json"),
     "start shop.parquet --labels labels.yaml --out begun": ("shop.parquet", "labels.yaml"),
     "recipes show run.yaml": ("run.yaml",),
     "experiments run run.yaml --out runs": ("run.yaml",),

@@ -104,3 +104,20 @@ def test_titles_are_foretold_from_those_before() -> None:
     model = Trigram([row[kept].tolist() for row, kept in zip(trained, trained_real, strict=True)], tokenizer.size)
     nats = sum(model.surprise(row[kept].tolist()) for row, kept in zip(ids, real, strict=True))
     assert 15 < np.exp(nats / (real.sum() - len(test))) < 20
+
+
+def test_titles_under_other_products_are_denied_by_their_pictures(tmp_path: Path) -> None:
+    frame = (
+        pl.read_parquet(DATA).filter(pl.col("split") == "val").sample(400, seed=1).drop("category_path", "attributes")
+    )
+    from shopvl.design.design import Design
+    from shopvl.paths import SHIPPED
+    from shopvl.review.title_audit import titles_of
+
+    titles = frame["title"].to_list()
+    moved = [*titles[1:40], titles[0], *titles[40:]]
+    frame.with_columns(pl.Series("title", moved)).write_parquet(tmp_path / "moved.parquet")
+    audited = list(titles_of(Design.from_pretrained(SHIPPED), open_catalog(tmp_path / "moved.parquet")))
+    planted = set(frame["product_id"][:40])
+    assert sum(bool(one.denied) for one in audited if one.product_id in planted) >= 36
+    assert sum(bool(one.denied) for one in audited if one.product_id not in planted) <= 0.1 * 360

@@ -228,11 +228,15 @@ def catalog_audit(
     model: ModelFolder = SHIPPED,
     limit: Annotated[int, typer.Option(min=1, help="At most so many labels, the most suspicious ones.")] = 500,
     split: Split = None,
+    titles: Annotated[bool, typer.Option("--titles", help="Titles instead of labels.")] = False,
 ) -> None:
-    """Labels of the catalog that are probably wrong.
+    """Labels of the catalog that are probably wrong, or titles.
 
-    Those that the model contradicts, as a review sheet, the most suspicious first; and how many of them are expected to
-    be wrong. `shopvl review import` takes what you decide. Use a model that did not learn from these labels.
+    Labels that the model contradicts, as a review sheet, the most suspicious first; and how many of them are expected
+    to be wrong. `shopvl review import` takes what you decide. Use a model that did not learn from these labels.
+
+    With --titles, a .csv of titles that the picture or the catalog's own values deny, and of those that leave out what
+    most titles of the catalog say.
 
     Example: shopvl catalog audit products.csv --out suspects.xlsx
     """
@@ -240,6 +244,9 @@ def catalog_audit(
     from shopvl.review.label_errors import audit_labels
 
     opened = open_split(catalog, split, required=("product_id",))
+    if titles:
+        _audit_titles(opened, target, model, limit)
+        return
     with progress("comparing", opened.count()) as report:
         found = audit_labels(Design.from_pretrained(model), opened, target, limit=limit, report=report)
     if not any(one.suspects for one in found):
@@ -251,6 +258,21 @@ def catalog_audit(
         table.add_row(one.name, f"{one.labels:,}", f"{one.noise:.1%}", str(one.suspects), expected)
     out.print(table)
     out.print(f"{target}\nshopvl review import {target} --model {model} --out corrections.parquet", highlight=False)
+
+
+def _audit_titles(catalog: Catalog, target: Path, model: Path, limit: int) -> None:
+    from shopvl.design.design import Design
+    from shopvl.review.title_audit import audit_titles
+
+    with progress("comparing", catalog.count()) as report:
+        done = audit_titles(Design.from_pretrained(model), catalog, target, limit=limit, report=report)
+    table = Table("property", "denied by picture or catalog", "left out")
+    for name in sorted(done.denials | done.omissions, key=lambda name: -done.denials[name]):
+        table.add_row(name, f"{done.denials[name]:,}", f"{done.omissions[name]:,}" if done.omissions[name] else "")
+    out.print(f"{done.titles:,} titles compared: {done.denied:,} are denied, {done.lacking:,} leave something out")
+    if done.denied or done.lacking:
+        out.print(table)
+        out.print(str(target), highlight=False)
 
 
 @catalog_app.command("queries")
