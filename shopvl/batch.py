@@ -261,6 +261,14 @@ class WholePictures(PerProduct):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class MovedStates(PerProduct):
+    """What is added to words, or to a picture's positions, before fusion, to see how a model holds (VILLA)."""
+
+    words_BTD: Tensor | None = None
+    patches_BPD: Tensor | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Batch(PerProduct):
     """B products as tensors. Groups that a recipe does not ask for are None."""
 
@@ -288,6 +296,7 @@ class Batch(PerProduct):
     puzzles: Puzzles | None = None
     teacher: TeacherOutputs | None = None
     whole: WholePictures | None = None
+    moved: MovedStates | None = None
     mixup: bool = False  # pictures are blends of two each, as none is in use
     bridged: bool = False  # words are told by a query bridge itself, not by the language model behind it
     rebuild: bool = False  # pictures are only to be made again, out of codes

@@ -135,19 +135,32 @@ class Design:
         `whole` adds the rows of the other processes of a run, for objectives that compare rows with each other.
         """
         run = model or self.model
+        views = self.views(batch, generator)
+        return self.judged(self.served(batch), {view: (shown, run(shown)) for view, shown in views.items()}, whole)
+
+    def views(self, batch: Batch, generator: Generator) -> dict[View, Batch]:
+        """The batch as the objectives that it serves are shown it, each view once."""
         fused = batch.pictures is not None and "title" in batch.texts
         if fused and any(objective.view.reads_attention for objective in self.objectives):
             batch = replace(batch, cross_attention_BTP=self.model.cross_attention(batch))
         taught = {objective.view for objective in self.objectives if objective.reads_teacher}
-        forwarded: dict[View, tuple[Batch, Output]] = {}
+        views: dict[View, Batch] = {}
+        for objective in self.served(batch):
+            if objective.view not in views:
+                shown = objective.view(batch, generator)
+                if self.teacher is not None and objective.view in taught:
+                    shown = self.teacher.shown(shown)
+                views[objective.view] = shown
+        return views
+
+    @staticmethod
+    def judged(
+        objectives: Sequence[Objective], forwarded: Mapping[View, tuple[Batch, Output]], whole: Whole | None = None
+    ) -> dict[str, Tensor]:
+        """Unweighted loss of each of these objectives, by name, from what the model makes of its view."""
         compared: dict[View, tuple[Output, Batch]] = {}
         losses = {}
-        for objective in self.served(batch):
-            if objective.view not in forwarded:
-                view_batch = objective.view(batch, generator)
-                if self.teacher is not None and objective.view in taught:
-                    view_batch = self.teacher.shown(view_batch)
-                forwarded[objective.view] = view_batch, run(view_batch)
+        for objective in objectives:
             view_batch, output = forwarded[objective.view]
             if whole is not None and objective.compares_rows:
                 if objective.view not in compared:

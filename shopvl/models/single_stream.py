@@ -13,6 +13,7 @@ from shopvl.batch import (
     Batch,
     FusedStates,
     Modality,
+    MovedStates,
     Output,
     Phrases,
     Pictures,
@@ -318,6 +319,8 @@ class SingleStreamModel(SharedSpaceModel):
             patch_real_BP = kept_BP
         if tags is not None:
             patch_real_BP = torch.cat([patch_real_BP[:, : -tags.true_BG.shape[1]], tags.words.real_BT], dim=1)
+        if batch.moved is not None:
+            words_BTD, patches_BPD = _moved(words_BTD, patches_BPD, batch.moved)
         states_BND = torch.cat([words_BTD, patches_BPD], dim=1)
         T, N = words_BTD.shape[1], states_BND.shape[1]
         real_BN = torch.cat([real_BT, patch_real_BP], dim=1)
@@ -376,6 +379,13 @@ class SingleStreamModel(SharedSpaceModel):
         head = next(head for head in self.heads.values() if isinstance(head, HidesPatches))
         assert isinstance(self.patches, PatchEmbedding)
         return self.patches(pictures.pixels_B3YX, pictures.masked_BP, head.hidden) + self.image_type, None
+
+
+def _moved(words_BTD: Tensor, patches_BPD: Tensor, moved: MovedStates) -> tuple[Tensor, Tensor]:
+    """States with what is added to them."""
+    words = words_BTD if moved.words_BTD is None else words_BTD + moved.words_BTD
+    patches = patches_BPD if moved.patches_BPD is None else patches_BPD + moved.patches_BPD
+    return words, patches
 
 
 @dataclass(frozen=True)

@@ -31,6 +31,11 @@ class Objective:
         """Scalar."""
         raise NotImplementedError
 
+    def drift(self, output: Output, still: Output) -> Tensor | None:
+        """How far the distributions that it judges are from those of another pass, which carries no gradient: scalar;
+        None where it judges none."""
+        return None
+
 
 def build_objective(part: parts.Objective, recipe: Recipe, tokenizer: Tokenizer) -> Objective:
     """The loss of one part of a recipe, with its view, by `build` of the module that the part names."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -15,6 +16,7 @@ from shopvl.objectives.views import View
 # cross-entropy: of a class's number, or of shares of classes. divergence: KL, both sides as logits.
 # squared-error: of values. binary: of a logit, yes or no; focal: the same where few are yes (arXiv:1708.02002).
 # overlap: of boxes x0 y0 x1 y1, their distance and generalized intersection over union (arXiv:1902.09630).
+DISTRIBUTIONS = ("cross-entropy", "divergence", "binary", "focal")  # measures of what is made as logits
 Measure = Literal["cross-entropy", "divergence", "squared-error", "binary", "focal", "overlap"]
 
 
@@ -48,6 +50,27 @@ class PredictionLoss(Objective):
                 loss = (1 - teacher.share) * loss + teacher.share * mean_loss(told, measure)
             losses.append(loss)
         return sum(losses[1:], losses[0])
+
+    def drift(self, output: Output, still: Output) -> Tensor | None:
+        """The symmetric divergence of classes and of yes and no, as far as it judges such; several add up."""
+        moved = [
+            symmetric_divergence(output.predictions[name].made, still.predictions[name].made)
+            for name, measure in self.terms
+            if measure in DISTRIBUTIONS
+        ]
+        return sum(moved[1:], moved[0]) if moved else None
+
+
+def symmetric_divergence(made: Tensor, still: Tensor) -> Tensor:
+    """KL(made || still) + KL(still || made) of logits (N, K), or (N,) of yes, the mean over the N places; 0 for none.
+
+    Carries no gradient to `still`.
+    """
+    still = still.detach()
+    if made.ndim == 1:
+        made, still = (torch.stack([logits, torch.zeros_like(logits)], dim=1) for logits in (made, still))
+    one, other = made.log_softmax(-1), still.log_softmax(-1)
+    return ((one.exp() - other.exp()) * (one - other)).sum() / max(len(made), 1)
 
 
 def mean_loss(prediction: Prediction, measure: Measure) -> Tensor:

@@ -13,6 +13,7 @@ from shopvl.errors import RecipeError
 from shopvl.recipes.parts import (
     MAX_PLACES,
     STRICT,
+    Adversarial,
     Answering,
     AttentionDrop,
     Augment,
@@ -61,7 +62,7 @@ THREE_WAY = (
 )
 
 
-OPTIONAL = ("ocr", "space", "teacher", "leave_out")  # parts that a recipe can do without
+OPTIONAL = ("ocr", "space", "teacher", "leave_out", "adversarial")  # parts that a recipe can do without
 
 
 class PartSummary(NamedTuple):
@@ -92,6 +93,7 @@ class Recipe:
     teacher: Teacher | None = None
     augment: Augment = Augment()
     leave_out: TokenDropping | None = None  # patches to drop before the encoder
+    adversarial: Adversarial | None = None  # how states before fusion are moved while it trains
     source: str  # the paper
     differs: str  # what is not as in the paper, and why
 
@@ -124,6 +126,8 @@ class Recipe:
             for name in sorted({n for n in names if names.count(n) > 1})
         ]
         problems += stage_problems(self.stages, names, self.patch_grid is not None) + self._sampling_problems()
+        if self.adversarial is not None and self.combine != "sum":
+            problems.append(f"{self.combine} weighs one pass, {self.adversarial.kind} has several; combine by sum")
         schedule = self.schedule
         if schedule.chunk_size is not None and schedule.batch_size % schedule.chunk_size:
             problems.append(
@@ -194,7 +198,7 @@ class Recipe:
         absent = {SENTENCES[need][0] for need in ("image", "title") if need not in self.inputs}
         there = tuple(need for need in self.fusion.needs if SENTENCES[need][0] not in absent)
         demands: list[tuple[str, tuple[Given, ...]]] = [(self.fusion.kind, there)]
-        others = (part for part in (self.answering, self.leave_out, self.teacher) if part is not None)
+        others = (part for part in (self.answering, self.leave_out, self.teacher, self.adversarial) if part is not None)
         demands += [(part.kind, part.needs) for part in others]
         if self.schedule.half_size_share:
             demands.append(("half_size_share", ("any size",)))
@@ -322,7 +326,7 @@ class Recipe:
     def parts(self) -> list[PartSummary]:
         """What it is made of, for people: its parts in their order, objectives last."""
         values = self.to_dict()
-        roles = ("image", "text", "fusion", "space", "ocr", "answering", "leave_out", "teacher")
+        roles = ("image", "text", "fusion", "space", "ocr", "answering", "leave_out", "teacher", "adversarial")
         single = [(role, values[role]["kind"], values[role]) for role in roles if values[role] is not None]
         several = zip(self.objectives, values["objectives"], strict=True)
         every = [*single, *(("objective", objective.name, settings) for objective, settings in several)]

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 from shopvl.recipes.family import Family
 from shopvl.recipes.parts import (
+    Adversarial,
     Augment,
     BytePieces,
     CoAttention,
@@ -227,6 +228,19 @@ LXMERT = Family(
         "BERT's; matching reads the first word batch-normed, and how far mean words fit mean patches; at mini blocks "
         "are pre-norm and all begins from nothing, the net over regions as well",
     ),
+)
+
+VILLA = Family(
+    replace(
+        UNITER.base,
+        name="villa",
+        adversarial=Adversarial(),
+        source="VILLA (arXiv:2006.06195)",
+        differs=f"{REGIONS}; {CLASSES}; what is moved are words and regions as they enter the first block, not word "
+        "vectors and features before their maps; optimal transport has a gradient there, and no divergence, nor have "
+        f"features; words or regions are drawn anew for each step; all else is as in uniter here; {_NOTHING}",
+    ),
+    at_tiny=_AT_TINY,
 )
 
 _TAGS = (

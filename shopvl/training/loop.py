@@ -28,6 +28,7 @@ from shopvl.models.momentum import MomentumEncoder, ema_update
 from shopvl.recipes.parts import Stage
 from shopvl.runtime.bfloat16 import bf16_is_fast
 from shopvl.runtime.malloc import disable_malloc_trim
+from shopvl.training.adversarial import adversarial_backward
 from shopvl.training.checkpoint import Progress, load_checkpoint, save_checkpoint, saved_progress
 from shopvl.training.distributed import agreed, norms_over_all, processes, share_of, whole_batch
 from shopvl.training.freezing import training_only
@@ -61,6 +62,8 @@ def train(
         raise RecipeError(f"the teacher of {recipe.name} has a queue of one process; train in one process")
     if count > 1 and (recipe.sample_objective or any(stage.objectives for stage in recipe.stages)):
         raise RecipeError(f"steps of {recipe.name} leave some weights without a gradient; train in one process")
+    if count > 1 and recipe.adversarial is not None:
+        raise RecipeError(f"{recipe.name} passes each batch several times to one model; train in one process")
     accelerator = Accelerator(cpu=not torch.cuda.is_available(), mixed_precision="bf16" if bf16_is_fast() else "no")
     saved = saved_progress(folder)
     progress = saved or Progress()
@@ -191,7 +194,10 @@ def _optimize(
     schedule = design.recipe.schedule
     whole = whole_batch if accelerator.num_processes > 1 else None
     optimizer.zero_grad(set_to_none=True)
-    if schedule.chunk_size is not None and schedule.chunk_size < products:
+    adversarial = design.recipe.adversarial
+    if adversarial is not None:
+        losses = adversarial_backward(design, model, batch, generator, adversarial, accelerator.backward)
+    elif schedule.chunk_size is not None and schedule.chunk_size < products:
         losses = cached_backward(design, model, batch, generator, schedule.chunk_size, whole)
     else:
         losses = design.losses(batch, generator, model, whole)

@@ -15,6 +15,7 @@ from shopvl.batch import IGNORED, AnswerTargets, Batch
 from shopvl.design.design import Design
 from shopvl.models.momentum import MomentumEncoder
 from shopvl.recipes.parts.objectives import Answers, Contrast
+from shopvl.training.adversarial import adversarial_backward
 
 PRODUCTS, VIEWS = 8, 8  # so many times the products are hidden, shuffled or asked about, each in another way
 MOST_STEPS, WARMUP_STEPS, PEAK_LR, CLIP_NORM = 800, 20, 3e-3, 1.0
@@ -50,9 +51,8 @@ def unlearned(design: Design, rows: Sequence[Any], names: Collection[str] = ()) 
     for step in range(MOST_STEPS):
         for group in optimizer.param_groups:
             group["lr"] = PEAK_LR * min(1.0, (step + 1) / WARMUP_STEPS)
-        losses = one_step(design, batches[step % VIEWS], step % VIEWS)
         optimizer.zero_grad()
-        design.total(losses).backward()
+        losses = _with_gradients(design, batches[step % VIEWS], step % VIEWS)
         torch.nn.utils.clip_grad_norm_(design.model.parameters(), CLIP_NORM)
         optimizer.step()
         design.after_step()
@@ -60,6 +60,17 @@ def unlearned(design: Design, rows: Sequence[Any], names: Collection[str] = ()) 
         if len(recent) == VIEWS and not (left := _too_high(recent, batches[0], design)):
             break
     return left, step + 1
+
+
+def _with_gradients(design: Design, batch: Batch, seed: int) -> dict[str, Tensor]:
+    """The losses, their gradients in the weights, as training has them."""
+    part = design.recipe.adversarial
+    if part is not None:
+        torch.manual_seed(seed)
+        return adversarial_backward(design, design.model, batch, torch.Generator().manual_seed(seed), part)
+    losses = one_step(design, batch, seed)
+    design.total(losses).backward()
+    return losses
 
 
 def _too_high(losses: Sequence[dict[str, float]], batch: Batch, design: Design) -> dict[str, float]:

@@ -4,6 +4,7 @@ Objectives are in `shopvl.recipes.parts.objectives`.
 Identifiers (`kind`) are the stable names of the field's parts table, so a recipe reads like the entry of its paper.
 """
 
+from shopvl.recipes.parts.adversarial import Adversarial
 from shopvl.recipes.parts.answering import MAX_PLACES, Answering, PromptDecode, PromptMask
 from shopvl.recipes.parts.blocks import Blocks
 from shopvl.recipes.parts.fields import STRICT, Capability, CloseUp, Count, Share, Size
@@ -53,6 +54,7 @@ __all__ = [
     "BOX_CELL_PX",
     "MAX_PLACES",
     "STRICT",
+    "Adversarial",
     "Answering",
     "AttentionDrop",
     "Augment",
