@@ -19,8 +19,8 @@ from shopvl.batch import MODALITIES, Modality
 from shopvl.catalog.ontology import Ontology
 from shopvl.catalog.queries import facts_by_name
 from shopvl.catalog.readers import Catalog
-from shopvl.catalog.vocabulary import CATEGORY, CATEGORY_JOIN, DEFAULT_PRECISION, UNKNOWN
-from shopvl.data.judging import holds
+from shopvl.catalog.vocabulary import CATEGORY, CATEGORY_JOIN, DEFAULT_PRECISION
+from shopvl.data.judging import holds, is_within
 from shopvl.data.rows import Row, label_of
 from shopvl.design.design import Design
 from shopvl.design.in_use import in_use
@@ -153,7 +153,7 @@ def _accepted(answers: HeadAnswers, item: Encoded, one: Modality) -> dict[str, d
 def _audited(row: Row, said: Mapping[Modality, Accepted], answers: HeadAnswers) -> AuditedTitle:
     ontology = answers.design.ontology
     title, picture = said["title"], said.get("image", {})
-    shop = {name: value for name in answers.labels if (value := label_of(row, name, ontology)) not in (None, UNKNOWN)}
+    shop = _own_values(row, answers)
     words = _named(row["title"], ontology)
     denied = []
     for name, (value, sure) in title.items():
@@ -167,6 +167,16 @@ def _audited(row: Row, said: Mapping[Modality, Accepted], answers: HeadAnswers) 
     lacks = {name: value for name, value in seen.items() if name not in words and name not in title}
     known = frozenset(words) | frozenset(title) | frozenset(seen)
     return AuditedTitle(row["product_id"], row["title"], tuple(denied), lacks, frozenset(words), known)
+
+
+def _own_values(row: Row, answers: HeadAnswers) -> dict[str, str]:
+    """The values that the catalog has, of those that the model knows: what it does not, it cannot compare."""
+    own = {}
+    for name, values in answers.labels.items():
+        label = label_of(row, name, answers.design.ontology)
+        if label is not None and any(is_within(value, label) for value in values):
+            own[name] = label
+    return own
 
 
 def _either(value: str, others: Iterable[str]) -> bool:

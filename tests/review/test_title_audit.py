@@ -72,6 +72,13 @@ def test_what_a_title_names_by_its_words_is_not_denied_by_a_guess(tmp_path: Path
     }
 
 
+def test_values_that_the_model_does_not_know_deny_nothing(tmp_path: Path) -> None:
+    rows = [("1", "Scullers Men Blue Checked Shirt", "Clothing > Shirts & Blouses", "male")]
+    pl.DataFrame(rows, ["product_id", "title", "category", "gender"], orient="row").write_csv(tmp_path / "other.csv")
+    (one,) = titles_of(Design.from_pretrained(SHIPPED), open_catalog(tmp_path / "other.csv", required=("title",)))
+    assert (one.denied, one.lacks) == ((), {})
+
+
 def test_a_sheet_of_titles_is_csv_and_wants_titles(tuned_folder: Path, toy_table: Path, tmp_path: Path) -> None:
     design = Design.from_pretrained(tuned_folder)
     with pytest.raises(CatalogError, match=r"t.xlsx ends in .xlsx; a sheet of titles is a .csv file"):
