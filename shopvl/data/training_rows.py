@@ -374,7 +374,8 @@ class TrainingDataset(Dataset):
 
     `which` says which of the rows it takes; those of a step have the same inputs. In a run over several processes,
     process `rank` of `world` makes its own rows of each step, all with all inputs: every weight needs a gradient there.
-    The first pictures, up to `keep_decoded_bytes` of them, are decoded once.
+    The `held_out` share of the rows is left out, or taken alone. The first pictures, up to `keep_decoded_bytes` of
+    them, are decoded once.
     """
 
     def __init__(
@@ -386,10 +387,15 @@ class TrainingDataset(Dataset):
         world: int = 1,
         *,
         which: WhichRows = "all",
+        held_out: float = 0.0,
+        only_held_out: bool = False,
         keep_decoded_bytes: int = DECODED_BYTES,
     ) -> None:
         self.rows, self.loader, self.seed, self.rank, self.world = rows, loader, seed, rank, world
         numbers = rows.numbers(which, loader.ontology)
+        if held_out:
+            spared = np.arange(len(numbers)) % round(1 / held_out) == 0
+            numbers = numbers[spared if only_held_out else ~spared]
         self._decoded: dict[int, np.ndarray] = {}
         self._cache_bytes_left = keep_decoded_bytes
         self.batch_size = min(loader.recipe.schedule.batch_size, len(numbers))

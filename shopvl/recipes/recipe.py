@@ -300,6 +300,8 @@ class Recipe:
         problems = []
         if len(self.objectives) == 1:
             problems.append("sample_objective draws one of several objectives, there is one")
+        if any(stage.pauses is not None for stage in self.stages):
+            problems.append("sample_objective trains one task a step, stop-and-go several; leave out one of them")
         if self.combine != "sum":
             problems.append(f"sample_objective leaves nothing to {self.combine}; combine by sum")
         if any(objective.weight <= 0 for objective in self.objectives):

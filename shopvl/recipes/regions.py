@@ -14,6 +14,7 @@ from shopvl.recipes.parts import (
     SharedSpace,
     SingleStream,
     Stage,
+    StopAndGo,
     TimmImage,
     WarmupCosine,
     WordPieces,
@@ -241,6 +242,29 @@ VILLA = Family(
         f"features; words or regions are drawn anew for each step; all else is as in uniter here; {_NOTHING}",
     ),
     at_tiny=_AT_TINY,
+)
+
+TWELVE_IN_ONE = Family(
+    replace(
+        VILBERT.base,
+        name="12-in-1",
+        objectives=(
+            MaskedWords(share=0.15, whole_words=False),
+            MaskedRegionClasses(share=0.15, overlap=0.4),
+            Matching(share=0.5),
+            QuestionClasses(),
+        ),
+        stages=(
+            Stage(share=0.5, objectives=("mlm", "mrc-kl", "itm")),
+            Stage(share=0.5, objectives=("itm", "qa-cls", "mlm"), pauses=StopAndGo()),
+        ),
+        source="12-in-1 (arXiv:1912.02315)",
+        differs=f"{REGIONS}; {CLASSES}; three tasks over one trunk, not twelve: which fact answers a question, does a "
+        "title fit, and hidden words, where the paper has data sets of questions, retrieval, references and claims; "
+        "all that go are trained at each step, not one batch of each in turn; a task is judged by its loss on held-out "
+        "rows, not by its accuracy; hidden regions never show, where a tenth does; both streams are equally wide; "
+        f"{_NOTHING}",
+    )
 )
 
 _TAGS = (

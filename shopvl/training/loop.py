@@ -34,6 +34,7 @@ from shopvl.training.distributed import agreed, norms_over_all, processes, share
 from shopvl.training.freezing import training_only
 from shopvl.training.gradient_cache import cached_backward
 from shopvl.training.schedule import Budget, rate, span_of, stage_at
+from shopvl.training.stop_and_go import TaskPauses
 
 LOG = "losses.jsonl"
 LOG_EVERY_STEPS = 10
@@ -60,7 +61,7 @@ def train(
     recipe, count = design.recipe, processes().num_processes
     if isinstance(design.teacher, MomentumEncoder) and count > 1:
         raise RecipeError(f"the teacher of {recipe.name} has a queue of one process; train in one process")
-    if count > 1 and (recipe.sample_objective or any(stage.objectives for stage in recipe.stages)):
+    if count > 1 and (recipe.sample_objective or any(stage.objectives or stage.pauses for stage in recipe.stages)):
         raise RecipeError(f"steps of {recipe.name} leave some weights without a gradient; train in one process")
     if count > 1 and recipe.adversarial is not None:
         raise RecipeError(f"{recipe.name} passes each batch several times to one model; train in one process")
@@ -96,6 +97,8 @@ class _Run:
         model = self.accelerator.unwrap_model(
             self.design.model, keep_fp32_wrapper=False
         )  # as the last stage wrapped it
+        # what bears this mark is not wrapped again: later stages would have no autocast, which a resumed one has
+        vars(model).pop("_is_accelerate_prepared", None)
         stage = stages[number] if stages else Stage()
         design = self.design.showing(recipe.in_stage(stage)) if stages else self.design
         with training_only(model, stage):
@@ -125,7 +128,9 @@ class _Run:
         """The steps of a stage that are left."""
         schedule, device = design.recipe.schedule, self.accelerator.device
         rank, count = self.accelerator.process_index, self.accelerator.num_processes
-        steps = TrainingDataset(self.rows, design.loader, self.seed, rank, count, which=stage.rows)
+        spared = stage.pauses.held_out if stage.pauses else 0.0
+        steps = TrainingDataset(self.rows, design.loader, self.seed, rank, count, which=stage.rows, held_out=spared)
+        pauses = self._pauses(design, stage, progress)
         products = share_of(steps.batch_size, count)
         begin, end = span_of(self.design.recipe.stages, progress.stage)
         drawn = _Drawn(design, self.seed) if design.recipe.sample_objective else None
@@ -142,6 +147,7 @@ class _Run:
             for group in optimizer.param_groups:
                 group["lr"] = group["scale"] * pace
             shown = design if drawn is None else drawn.at(progress.step, batch)
+            shown = shown if pauses is None else pauses.at(progress.step)
             losses = _optimize(shown, model, optimizer, self.accelerator, batch, generator, products)
             design.after_step()
             if average is not None:  # a smaller decay at first, or a random start would stay in the average for long
@@ -155,11 +161,23 @@ class _Run:
             mean_losses = {name: self.accelerator.reduce(loss.detach(), "mean").item() for name, loss in losses.items()}
             _require_finite(mean_losses, progress.step)
             self.log.write(progress, pace, mean_losses)
+            if pauses is not None:
+                pauses.look(progress.step)
             self.on_step(progress, self.budget.share_done(progress), mean_losses)
             if time.monotonic() - saved_at > SAVE_EVERY_SECONDS:
                 self._save(optimizer, progress, further)
                 saved_at = time.monotonic()
         return progress
+
+    def _pauses(self, design: Design, stage: Stage, progress: Progress) -> TaskPauses | None:
+        """Of a stage whose tasks may rest."""
+        part = stage.pauses
+        if part is None:
+            return None
+        held_out = TrainingDataset(
+            self.rows, design.loader, self.seed, which=stage.rows, held_out=part.held_out, only_held_out=True
+        )
+        return TaskPauses(design, part, held_out, self.seed, self.folder, progress)
 
     def _save(self, optimizer: AcceleratedOptimizer, progress: Progress, further: Mapping[str, nn.Module]) -> None:
         self.log.flush()

@@ -47,7 +47,7 @@ from shopvl.recipes.parts.image import (
     TokenDropping,
     TransformersImage,
 )
-from shopvl.recipes.parts.schedule import Augment, Stage, WarmupCosine, WhichRows, matches, stage_problems
+from shopvl.recipes.parts.schedule import Augment, Stage, StopAndGo, WarmupCosine, WhichRows, matches, stage_problems
 from shopvl.recipes.parts.text import BytePieces, OcrWords, Text, TextTransformer, TransformersText, WordBag, WordPieces
 
 __all__ = [
@@ -95,6 +95,7 @@ __all__ = [
     "Size",
     "SplitDecoder",
     "Stage",
+    "StopAndGo",
     "Teacher",
     "Text",
     "TextCross",

@@ -33,6 +33,25 @@ class WarmupCosine:
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
+class StopAndGo:
+    """Tasks rest while they gain nothing (12-in-1, arXiv:1912.02315).
+
+    After `every` steps each task's loss is measured on the `held_out` share of the rows, which nobody learns from. One
+    whose loss fell by less than a share `gain` over `patience` looks rests: it is trained at every `rest`-th step only,
+    until its loss is more than a share `drop` above its least.
+    """
+
+    kind: Literal["stop-and-go"] = "stop-and-go"
+    every: Count = 40
+    patience: Count = 2
+    gain: Share = 0.001
+    drop: Annotated[float, Field(ge=0)] = 0.005
+    rest: Annotated[int, Field(ge=2)] = 4
+    held_out: Annotated[float, Field(gt=0, le=0.5)] = 0.05
+    batches: Count = 2  # of a look
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
 class Stage:
     """A piece of a run with its own task. Its rate has a warm-up and a cosine of its own, AdamW starts anew.
 
@@ -47,6 +66,7 @@ class Stage:
     peak_lr_scale: Annotated[float, Field(gt=0)] = 1.0  # times the schedule's peak
     leave_out: TokenDropping | Literal["none"] | None = None  # in place of the recipe's; "none": whole pictures
     rows: WhichRows = "all"
+    pauses: StopAndGo | None = None
 
     def trains_parameter(self, name: str) -> bool:
         """Whether the parameter of that name learns in this stage."""
