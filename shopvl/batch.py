@@ -208,6 +208,7 @@ class Pictures(PerProduct):
     product_share_BP: Tensor | None = None  # float32, the share of product in each patch, where patches are guessed
     kept_BP: Tensor | None = None  # bool: patches that the encoder sees; None = all
     masked_BP: Tensor | None = None  # bool: patches whose pixels or features are to be guessed
+    entry_draw_BP: Tensor | None = None  # float32: all cells like the one of the largest draw are hidden, if above 0
     within_B5: Tensor | None = None  # of a view: x0 y0 x1 y1 of the batch's own picture, and 1 where it is mirrored
 
     def __len__(self) -> int:

@@ -13,18 +13,15 @@ from torch import nn
 from shopvl.batch import require
 from shopvl.catalog.ontology import Ontology
 from shopvl.catalog.queries import fact_name
+from shopvl.design.build_towers import image_tower, settings_of, text_tower
 from shopvl.errors import DesignError, RecipeError
 from shopvl.models.answering_encoder import AnsweringDualEncoder
-from shopvl.models.attention import NORM_EPS, BlockSettings, Encoder
+from shopvl.models.attention import BlockSettings, Encoder
 from shopvl.models.backbones import (
-    TimmTower,
-    TransformersImageTower,
-    TransformersTextTower,
     load_start,
-    load_transformers,
     load_transformers_tokenizer,
 )
-from shopvl.models.concat_towers import ConcatTowers
+from shopvl.models.dictionary import DictionaryCells
 from shopvl.models.dual_encoder import DualEncoderModel, SharedSpaceModel
 from shopvl.models.encoder_decoder import EncoderDecoderModel
 from shopvl.models.experts import ExpertEncoder
@@ -51,13 +48,10 @@ from shopvl.models.query_bridge import BridgedModel, QueryBridge
 from shopvl.models.single_stream import SingleStreamModel
 from shopvl.models.tags import TaggedRegionInput
 from shopvl.models.text_cross import OverTowersModel, SplitDecoderModel, TextCrossModel, TextModesModel
-from shopvl.models.thumbnail import ThumbnailNet
 from shopvl.models.two_streams import CoAttentionEncoder, CrossEncoderStreams, JointThenSplitEncoder, TwoStreams
 from shopvl.models.weights.start import (
     begin_blocks,
-    begin_image_tower,
     begin_text_cross,
-    begin_text_tower,
     begin_towers,
     begin_words,
 )
@@ -162,8 +156,8 @@ def _dual_encoder(
     random_weights: bool,
 ) -> tuple[DualEncoderModel, dict[str, dict[str, Any]]]:
     assert isinstance(recipe.fusion, parts.DualEncoder)
-    image = _image_tower(recipe.image, configs.get("image"), random_weights)
-    text = _text_tower(recipe.text, tokenizer, configs.get("text"), random_weights)
+    image = image_tower(recipe.image, configs.get("image"), random_weights)
+    text = text_tower(recipe.text, tokenizer, configs.get("text"), random_weights)
     configs_by_tower = {"image": getattr(image, "config", None), "text": getattr(text, "config", None)}
     space = recipe.fusion.width, recipe.fusion.temperature
     if recipe.answering is None:
@@ -193,7 +187,7 @@ def _add_beside(model: DualEncoderModel, recipe: Recipe, tokenizer: Tokenizer) -
                 model.add_text_pairs(text.width, model.width, model.temperature)
             case MaskedDistillation():
                 assert isinstance(recipe.image, parts.PatchTower)
-                settings = _settings(recipe.image, image.width)
+                settings = settings_of(recipe.image, image.width)
                 grid = image.patches.grid
                 model.state_decoder = StateDecoder(image.width, grid, part.layers, settings, part.temperature)
             case _ if "words" in part.heads:
@@ -206,19 +200,19 @@ def _over_towers(
 ) -> tuple[OverTowersModel, dict[str, dict[str, Any]]]:
     fusion = recipe.fusion
     assert isinstance(fusion, parts.OverTowers)
-    image = _image_tower(recipe.image, configs.get("image"), random_weights)
-    text = _text_tower(recipe.text, tokenizer, None, random_weights, modes=isinstance(fusion, parts.TextModes))
+    image = image_tower(recipe.image, configs.get("image"), random_weights)
+    text = text_tower(recipe.text, tokenizer, None, random_weights, modes=isinstance(fusion, parts.TextModes))
     assert isinstance(text, TextTower | WordBagTower)
     space = fusion.width, fusion.temperature
     model: OverTowersModel
     match fusion:
         case parts.TextCross():
-            model = TextCrossModel(image, text, *space, fusion.layers, _settings(fusion, text.width))
+            model = TextCrossModel(image, text, *space, fusion.layers, settings_of(fusion, text.width))
             if fusion.start is not None and not random_weights:
                 begin_text_cross(model, load_start(fusion.start))
         case parts.SplitDecoder():
             assert isinstance(text, TextTower)
-            settings = _settings(fusion, text.width)
+            settings = settings_of(fusion, text.width)
             model = SplitDecoderModel(image, text, *space, fusion.queries, fusion.layers, settings)
             model.add_heads(_head_names(recipe))
         case parts.TextModes():
@@ -238,7 +232,7 @@ def _bridged(
     part: parts.BridgedTowers, words: parts.Text | None, image: nn.Module, text: TextTower, tokenizer: Tokenizer
 ) -> BridgedModel:
     assert isinstance(words, parts.TextTransformer)
-    settings = _settings(words, text.width)
+    settings = settings_of(words, text.width)
     bridge = QueryBridge(part.queries, words.layers, part.every, settings)
     for own, shared in zip(bridge.blocks, text.encoder.blocks, strict=True):  # as the paper begins, where words know
         own.mlp.load_state_dict(shared.mlp.state_dict())
@@ -280,66 +274,6 @@ def _patch_decoder(part: parts.Answering, recipe: Recipe, image: nn.Module) -> P
     assert isinstance(image, VisionTransformer)
     settings = BlockSettings(part.width, part.heads, part.dropout)
     return PatchDecoder(image.width, image.patches.grid, recipe.image.patch_px, part.layers, settings)
-
-
-def _image_tower(part: parts.Image | None, config: dict[str, Any] | None, random_weights: bool) -> nn.Module:
-    match part:
-        case parts.TimmImage():
-            pretrained = part.pretrained and not random_weights
-            name = part.name if config is None else config["architecture"]
-            return TimmTower(name, part.size_px, pretrained, part.options, part.close_up)
-        case parts.ThumbnailImage():
-            return ThumbnailNet(part.stem, part.widths, part.blocks, part.close_up)
-        case parts.ConcatTowersImage():
-            towers = [_image_tower(tower, None, random_weights) for tower in part.towers]
-            return ConcatTowers(towers, [tower.size_px for tower in part.towers])
-        case parts.TransformersImage():
-            return TransformersImageTower(load_transformers(part.name, part.pretrained, config))
-        case parts.PatchTower():
-            patches = PatchEmbedding(part.size_px, part.patch_px, part.width)
-            encoder = Encoder(part.layers, _settings(part, part.width))
-            tower = VisionTransformer(patches, encoder, part.read, part.norm_before)
-            if part.start is not None and not random_weights:
-                begin_image_tower(tower, load_start(part.start))
-            return tower
-        case _:
-            raise AssertionError("problems() lets nothing else through as a tower")
-
-
-def _text_tower(
-    part: parts.Text | None,
-    tokenizer: Tokenizer,
-    config: dict[str, Any] | None,
-    random_weights: bool,
-    *,
-    modes: bool = False,
-) -> nn.Module:
-    """`modes`: its blocks may look at a picture, and write (`parts.TextModes`)."""
-    match part:
-        case parts.TextTransformer():
-            text_tower = _text_transformer(part, tokenizer.size, modes)
-            if part.start is not None and not random_weights:
-                begin_text_tower(text_tower, load_start(part.start))
-            return text_tower
-        case parts.WordBag():
-            return WordBagTower(tokenizer.size, part.width)
-        case parts.TransformersText():
-            return TransformersTextTower(load_transformers(part.name, part.pretrained and not random_weights, config))
-        case _:
-            raise AssertionError("problems() lets nothing else through as a tower")
-
-
-def _text_transformer(part: parts.TextTransformer, vocabulary: int, modes: bool) -> TextTower:
-    norm_eps = (part.eps or WORDS_EPS) if part.norm_words else None
-    words = WordEmbedding(vocabulary, part.width, part.max_tokens, part.dropout, norm_eps)
-    encoder = Encoder(part.layers, _settings(part, part.width), context=modes, writes=modes)
-    return TextTower(words, encoder, part.sight, part.read)
-
-
-def _settings(part: parts.Blocks, width: int) -> BlockSettings:
-    return BlockSettings(
-        width, part.heads, part.dropout, norm=part.norm, activation=part.activation, eps=part.eps or NORM_EPS
-    )
 
 
 def _fused(recipe: Recipe, tokenizer: Tokenizer, ontology: Ontology, random_weights: bool) -> SingleStreamModel:
@@ -389,7 +323,7 @@ def _encoder_decoder(
     part = recipe.fusion
     assert isinstance(part, parts.EncoderDecoder)
     assert isinstance(encoder, Encoder)
-    decoder = None if part.shared else Encoder(part.decoder_layers, _settings(part, part.width), context=True)
+    decoder = None if part.shared else Encoder(part.decoder_layers, settings_of(part, part.width), context=True)
     start = require(tokenizer.start_id, "a start token", by=part.kind)
     words = require(words, "a title", by=part.kind)
     return EncoderDecoderModel(
@@ -413,7 +347,7 @@ def _words(
 
 
 def _encoder(part: _Fusing) -> Encoder | TwoStreams:
-    settings = _settings(part, part.width)
+    settings = settings_of(part, part.width)
     match part:
         case parts.EncoderDecoder():
             return Encoder(part.layers, settings, context=part.shared)
@@ -454,7 +388,7 @@ def _heads(recipe: Recipe, site: Site, *, early: bool) -> dict[str, PredictionHe
 
 def _map_cells(part: parts.GridCnn, width: int, random_weights: bool) -> MapCells:
     """Raises RecipeError where the net's map has another number of cells."""
-    net, (rows, columns) = _image_tower(part.net, None, random_weights), part.grid
+    net, (rows, columns) = image_tower(part.net, None, random_weights), part.grid
     net.eval()
     with torch.inference_mode():
         cells = net.encode(torch.zeros(1, 3, *part.size_px))[1][-1].shape[1]
@@ -464,7 +398,9 @@ def _map_cells(part: parts.GridCnn, width: int, random_weights: bool) -> MapCell
             f"the net of grid-cnn makes {cells} cells of a picture of {part.size_px[0]}x{part.size_px[1]} px, "
             f"not {rows} x {columns}; state the grid of its last map"
         )
-    return MapCells(net, part.grid, width)
+    if part.dictionary is None:
+        return MapCells(net, part.grid, width)
+    return DictionaryCells(net, part.grid, width, part.dictionary, part.settle)
 
 
 def _patches(
@@ -475,26 +411,26 @@ def _patches(
         case parts.PatchLinear():
             return PatchEmbedding(part.size_px, part.patch_px, width)
         case parts.PatchCnn():
-            net = _image_tower(part.net, None, random_weights)
+            net = image_tower(part.net, None, random_weights)
             return GridCells(net, part.net.size_px[0], part.grid, width, part.frozen)
         case parts.PrefixNet():
-            return PrefixVectors(_image_tower(part.net, None, random_weights), part.vectors, width)
+            return PrefixVectors(image_tower(part.net, None, random_weights), part.vectors, width)
         case parts.GridCnn():
             return _map_cells(part, width, random_weights)
         case parts.Regions(classes=True):
-            net = _image_tower(part.net, None, random_weights)
+            net = image_tower(part.net, None, random_weights)
             return ClassedRegionInput(net, width, part.frozen, len(ontology.facts) + 1)
         case parts.Regions(tags=count) if count:
             names = tokenizer.pieces([fact_name(ontology, n, "en") or str(f) for n, f in enumerate(ontology.facts)])
-            net = _image_tower(part.net, None, random_weights)
+            net = image_tower(part.net, None, random_weights)
             return TaggedRegionInput(net, width, part.frozen, names, count)
         case parts.Regions():
-            net = _image_tower(part.net, None, random_weights)
+            net = image_tower(part.net, None, random_weights)
             # regions without a place share the norm of the words (VisualBERT)
             eps = WORDS_EPS if part.geometry else fusion.eps or WORDS_EPS
             return RegionInput(net, width, part.frozen, geometry=part.geometry, on_words=part.on_words, eps=eps)
         case parts.KaleidoCells():
-            net = _image_tower(part.net, None, random_weights)
+            net = image_tower(part.net, None, random_weights)
             return KaleidoInput(net, level_slices(part.levels), width, part.frozen)
         case _:
             raise AssertionError(f"problems() lets no {part.kind} through as patches")

@@ -23,6 +23,7 @@ from shopvl.batch import (
     require,
 )
 from shopvl.models.attention import Block, Encoder, encode_real, mean_of_real
+from shopvl.models.dictionary import DictionaryCells
 from shopvl.models.dual_encoder import SharedSpaceModel, drawn_pairs
 from shopvl.models.experts import ExpertEncoder
 from shopvl.models.generation import Begun, LineWriter, MaskWriter
@@ -374,6 +375,9 @@ class SingleStreamModel(SharedSpaceModel):
         if isinstance(self.patches, CellInput):
             patches_BPD, features_BPF = self.patches(pictures)
             return patches_BPD + self.image_type, features_BPF
+        if isinstance(self.patches, DictionaryCells):
+            patches_BPD, cells_BPD = self.patches.looked_up(pictures)
+            return patches_BPD + self.image_type, cells_BPD
         if pictures.masked_BP is None:
             return self.patches(pictures.pixels_B3YX) + self.image_type, None
         head = next(head for head in self.heads.values() if isinstance(head, HidesPatches))

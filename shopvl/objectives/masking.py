@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
+
 from shopvl.batch import require
 from shopvl.objectives.kaleidoscope import Kaleidoscope
 from shopvl.objectives.masked_blocks import MaskedBlocks
 from shopvl.objectives.masked_regions import MaskedRegionsView
 from shopvl.objectives.views import (
     Compose,
+    HiddenEntries,
     HiddenTags,
     MaskedPatchesView,
     MaskedSegmentsView,
@@ -20,6 +23,7 @@ from shopvl.recipes.parts import EncoderDecoder, KaleidoCells, Regions, SingleSt
 from shopvl.recipes.parts.objectives import (
     KaleidoTask,
     MaskedCodes,
+    MaskedEntries,
     MaskedFeatures,
     MaskedRegions,
     MaskedSegments,
@@ -96,6 +100,8 @@ def _masked_cells(recipe: Recipe) -> View | None:
         match part:
             case MaskedFeatures():
                 return MaskedPatchesView(part.share, MIN_MASKED_PRODUCT_SHARE)
+            case MaskedEntries(share=share) if recipe.patch_grid is not None:
+                return HiddenEntries(share, math.prod(recipe.patch_grid))
             case MaskedCodes():
                 return MaskedBlocks.of(part, recipe)
             case MaskedRegions():

@@ -240,6 +240,22 @@ class MaskedPatchesView(View):
 
 
 @dataclass(frozen=True)
+class HiddenEntries(View):
+    """In a `share` of the pictures all cells are hidden that look like one of them, which is drawn; at least in one."""
+
+    share: float
+    cells: int
+
+    def __call__(self, batch: Batch, generator: Generator) -> Batch:
+        """The batch with `entry_draw_BP` set."""
+        pictures = require(batch.pictures, "pictures", by="the view of mvm")
+        draw_BP = torch.rand((len(pictures), self.cells), generator=generator) + 1e-6
+        chosen_B = torch.randperm(len(pictures), generator=generator) < max(1, round(self.share * len(pictures)))
+        draw_BP = draw_BP.masked_fill(~chosen_B[:, None], 0.0).to(pictures.pixels_B3YX.device)
+        return replace(batch, pictures=replace(pictures, entry_draw_BP=draw_BP))
+
+
+@dataclass(frozen=True)
 class Compose(View):
     """Words and patches hidden in the same pass, as FashionBERT does; either where a batch has only that."""
 

@@ -11,7 +11,7 @@ from shopvl.objectives.masking import masked_view
 from shopvl.objectives.objective import Objective
 from shopvl.objectives.predicting import PredictionLoss, mean_loss
 from shopvl.objectives.views import Plain, View
-from shopvl.recipes.parts.visual import MaskedAutoencoding, MaskedCodes, VisualCodes
+from shopvl.recipes.parts.visual import MaskedAutoencoding, MaskedCodes, MaskedEntries, VisualCodes
 from shopvl.recipes.recipe import Recipe
 from shopvl.text.tokenizer import Tokenizer
 
@@ -49,7 +49,9 @@ class CodesLoss(Objective):
         return loss + self.hold * mean_loss(output.predictions["held"], "squared-error")
 
 
-def build(part: MaskedAutoencoding | VisualCodes | MaskedCodes, recipe: Recipe, tokenizer: Tokenizer) -> Objective:
+def build(
+    part: MaskedAutoencoding | VisualCodes | MaskedCodes | MaskedEntries, recipe: Recipe, tokenizer: Tokenizer
+) -> Objective:
     """The loss of any of these parts, with its view."""
     match part:
         # MAE; reads `kept_BP`. The nearest sibling, pix-rec, has a learned vector in the place of a masked patch
@@ -60,3 +62,8 @@ def build(part: MaskedAutoencoding | VisualCodes | MaskedCodes, recipe: Recipe, 
         # BEiT, with masked words in the same pass, if any; pix-rec tells pixels of patches that are masked one by one
         case MaskedCodes():
             return PredictionLoss(part.name, part.weight, masked_view(recipe, tokenizer), (("codes", "cross-entropy"),))
+        # SOHO; mim-tok hides blocks, whose codes do not depend on the encoder
+        case MaskedEntries():
+            return PredictionLoss(
+                part.name, part.weight, masked_view(recipe, tokenizer), (("entries", "cross-entropy"),)
+            )

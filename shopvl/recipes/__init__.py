@@ -40,7 +40,7 @@ from shopvl.recipes.regions import (
     VISUALBERT,
     VL_BERT,
 )
-from shopvl.recipes.single_stream import PIXEL_BERT, TRANSLATED, VATT, VILT, VIT
+from shopvl.recipes.single_stream import PIXEL_BERT, SOHO, TRANSLATED, VATT, VILT, VIT
 from shopvl.recipes.visual import BEIT, MAE
 from shopvl.recipes.writing import BLIP, BLIP_2, COCA, FROZEN, GIT, SIMVLM, UNIFIED_VLP, UNIVL, VL_T5, XGPT
 
@@ -70,6 +70,7 @@ RECIPES: dict[str, Family] = {
     "vl-beit": VL_BEIT,
     "beit-3": BEIT_3,
     "pixel-bert": PIXEL_BERT,
+    "soho": SOHO,
     "uniter": UNITER,
     "villa": VILLA,
     "unicoder-vl": UNICODER_VL,

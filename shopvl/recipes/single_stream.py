@@ -10,6 +10,7 @@ from shopvl.recipes.parts import (
     PatchLinear,
     SharedSpace,
     SingleStream,
+    ThumbnailImage,
     TimmImage,
     WarmupCosine,
     WordPieces,
@@ -18,6 +19,7 @@ from shopvl.recipes.parts.objectives import (
     BagContrast,
     Contrast,
     FactClasses,
+    MaskedEntries,
     MaskedWords,
     Matching,
     WordPatchAlignment,
@@ -84,6 +86,37 @@ PIXEL_BERT = Family(
         "are pre-norm and all begins from nothing",
     ),
     at_tiny={"fusion": SingleStream(layers=2, width=48, heads=3)},
+)
+
+SOHO = Family(
+    replace(
+        PIXEL_BERT.base,
+        name="soho",
+        image=GridCnn(
+            net=TimmImage(name="resnet101", size_px=(448, 448), pretrained=True), grid=(14, 14), dictionary=2048
+        ),
+        objectives=(*PIXEL_BERT.base.objectives, MaskedEntries()),
+        leave_out=None,
+        source="SOHO (arXiv:2104.03135)",
+        differs="pictures of a fixed 448 px, whose cells are not pooled; entries move by a decay that stays, and rare "
+        "ones begin anew at first; cells are hidden in half of the pictures; cells have learned positions; one AdamW "
+        "for the net and the transformer; matching reads its state batch-normed, and how far mean words fit mean "
+        "patches; at mini blocks are pre-norm, all begins from nothing, and the dictionary has 256 entries",
+    ),
+    at_mini={
+        "image": GridCnn(
+            net=ThumbnailImage(size_px=(80, 64), stem=24, widths=(64, 128), blocks=(1, 2)), grid=(10, 8), dictionary=256
+        )
+    },
+    at_tiny={
+        "image": GridCnn(
+            net=ThumbnailImage(size_px=(32, 32), stem=16, widths=(32,), blocks=(1,)),
+            grid=(8, 8),
+            dictionary=16,
+            settle=20,
+        ),
+        "fusion": SingleStream(layers=2, width=48, heads=3),
+    },
 )
 
 VATT = Family(

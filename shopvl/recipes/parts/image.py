@@ -220,13 +220,17 @@ class Regions(RecipePart):
 class GridCnn(RecipePart):
     """The whole picture through one net that learns, each cell of its last map a position (Pixel-BERT, GIT).
 
-    `grid` says how many rows and columns that map has; pictures are of the net's size.
+    `grid` says how many rows and columns that map has; pictures are of the net's size. `dictionary`: to each cell the
+    nearest of so many entries is added, which are moving means of cells (SOHO); those that hardly any cell is near to
+    begin anew in the first `settle` steps.
     """
 
     gives = frozenset({"patches", "patch grid"})
     kind: Literal["grid-cnn"] = "grid-cnn"
     net: MapNet
     grid: Size
+    dictionary: Count | None = None
+    settle: Count = 1000
 
     @property
     def size_px(self) -> tuple[int, int]:

@@ -25,7 +25,7 @@ from shopvl.recipes.parts.giving import Given, Surroundings, lacking
 from shopvl.recipes.parts.grounding import Grounding, QuestionClasses, Relate, TagMatching, ThreeWayMatching
 from shopvl.recipes.parts.objective_part import BOTH, NAMED, Asked, Input, ObjectivePart, Pair, Task
 from shopvl.recipes.parts.unpaired import MaskedPictures, MaskedTitles
-from shopvl.recipes.parts.visual import CodeBook, MaskedAutoencoding, MaskedCodes, VisualCodes
+from shopvl.recipes.parts.visual import CodeBook, MaskedAutoencoding, MaskedCodes, MaskedEntries, VisualCodes
 
 __all__ = [
     "BOTH",
@@ -46,6 +46,7 @@ __all__ = [
     "MaskedAutoencoding",
     "MaskedCodes",
     "MaskedDistillation",
+    "MaskedEntries",
     "MaskedFeatures",
     "MaskedPatches",
     "MaskedPictures",
@@ -467,6 +468,7 @@ Objective = Annotated[
     | MaskedCodes
     | MaskedTitles
     | MaskedPictures
+    | MaskedEntries
     | MaskedFeatures
     | MaskedRegionFeatures
     | MaskedRegionClasses

@@ -98,3 +98,26 @@ class MaskedCodes(OfCodes):
     share: Share = 0.4
     at_least: Count = 16
     name: Literal["mim-tok"] = "mim-tok"
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class MaskedEntries(ObjectivePart):
+    """Tell which entry of the dictionary hidden cells had: all of a picture that share one (SOHO, arXiv:2104.03135).
+
+    Cells are hidden of a `share` of the pictures, in the same pass as words are.
+    """
+
+    loss_in, head_in = "shopvl.objectives.visual", "shopvl.models.dictionary"
+    needs = ("image", "fused patches", "one stream", "patch grid")
+    kind: Literal["mvm"] = "mvm"
+    share: Share = 0.5
+    weight: float = 1.0
+    name: Literal["mvm"] = "mvm"
+    heads = ("entries",)
+
+    def problems(self, recipe: Surroundings) -> list[str]:
+        """As of any objective, and that there is a dictionary."""
+        problems = super().problems(recipe)
+        if not problems and getattr(recipe.part_in("image"), "dictionary", None) is None:
+            problems.append(f"{self.name} tells entries of a dictionary; give grid-cnn a dictionary")
+        return problems
