@@ -271,9 +271,12 @@ class MapCells(nn.Module):
         self.position = nn.Parameter(torch.randn(grid[0] * grid[1], width) * 0.02)
         self.norm = nn.LayerNorm(width)
 
-    def forward(self, pixels_B3YX: Tensor) -> Tensor:
-        """(B, P, D), row by row."""
-        return self.norm(self.map(self.net.encode(pixels_B3YX)[1][-1]) + self.position)
+    def forward(self, pixels_B3YX: Tensor, masked_BP: Tensor | None = None, blank_D: Tensor | None = None) -> Tensor:
+        """(B, P, D), row by row; a masked cell is `blank_D` in its place."""
+        cells_BPD = self.map(self.net.encode(pixels_B3YX)[1][-1])
+        if masked_BP is not None:
+            cells_BPD = torch.where(masked_BP[..., None], blank_D, cells_BPD)
+        return self.norm(cells_BPD + self.position)
 
 
 class PrefixVectors(nn.Module):

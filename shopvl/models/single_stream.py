@@ -27,7 +27,7 @@ from shopvl.models.dictionary import DictionaryCells
 from shopvl.models.dual_encoder import SharedSpaceModel, drawn_pairs
 from shopvl.models.experts import ExpertEncoder
 from shopvl.models.generation import Begun, LineWriter, MaskWriter
-from shopvl.models.inputs import CellInput, PatchEmbedding, RegionInput, WordEmbedding
+from shopvl.models.inputs import CellInput, MapCells, PatchEmbedding, RegionInput, WordEmbedding
 from shopvl.models.locating import PlacesHead
 from shopvl.models.picture_codes import CodesHead
 from shopvl.models.prediction_heads import (
@@ -380,9 +380,15 @@ class SingleStreamModel(SharedSpaceModel):
             return patches_BPD + self.image_type, cells_BPD
         if pictures.masked_BP is None:
             return self.patches(pictures.pixels_B3YX) + self.image_type, None
-        head = next(head for head in self.heads.values() if isinstance(head, HidesPatches))
-        assert isinstance(self.patches, PatchEmbedding)
-        return self.patches(pictures.pixels_B3YX, pictures.masked_BP, head.hidden) + self.image_type, None
+        assert isinstance(self.patches, PatchEmbedding | MapCells)
+        return self.patches(pictures.pixels_B3YX, pictures.masked_BP, self._blank()) + self.image_type, None
+
+    def _blank(self) -> Tensor:
+        """(D,): what stands for a masked patch: a head's own vector, or that of a masked word."""
+        for head in self.heads.values():
+            if isinstance(head, HidesPatches):
+                return head.hidden
+        return self.words.word.weight[require(self.mask_id, "[MASK]", by="masked cells")]
 
 
 def _moved(words_BTD: Tensor, patches_BPD: Tensor, moved: MovedStates) -> tuple[Tensor, Tensor]:

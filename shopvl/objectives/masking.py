@@ -12,6 +12,7 @@ from shopvl.objectives.views import (
     Compose,
     HiddenEntries,
     HiddenTags,
+    MaskedByTurns,
     MaskedPatchesView,
     MaskedSegmentsView,
     MaskedTokens,
@@ -30,6 +31,7 @@ from shopvl.recipes.parts.objectives import (
     MaskedToWrite,
     MaskedWords,
     NextWords,
+    RebuiltMaps,
 )
 from shopvl.recipes.recipe import Recipe
 from shopvl.text.tokenizer import Tokenizer
@@ -64,6 +66,9 @@ def masked_view(recipe: Recipe, tokenizer: Tokenizer) -> View:
     """Masked words, and in the same pass masked cells if the recipe masks both."""
     if any(isinstance(part, KaleidoTask) for part in recipe.objectives):
         return kaleidoscope_of(recipe, tokenizer)
+    for part in recipe.objectives:
+        if isinstance(part, RebuiltMaps):
+            return MaskedByTurns(masked_words(recipe, tokenizer), part.rates, math.prod(recipe.patch_grid or ()))
     cells = _masked_cells(recipe)
     if recipe.text is None and cells is not None:
         return cells

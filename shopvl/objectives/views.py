@@ -240,6 +240,30 @@ class MaskedPatchesView(View):
 
 
 @dataclass(frozen=True)
+class MaskedByTurns(View):
+    """Of each product one pair of `rates`, drawn among all alike: the share of its words and that of its cells that are
+    masked, each by itself (MLIM, arXiv:2109.12178). Titles alone are masked as `words` does it."""
+
+    words: MaskedTokens
+    rates: tuple[tuple[float, float], ...]
+    cells: int
+
+    def __call__(self, batch: Batch, generator: Generator) -> Batch:
+        """The batch with corrupted title ids, `targets_BT` and `masked_BP`."""
+        if batch.pictures is None or "title" not in batch.texts:
+            return self.words(batch, generator)
+        device, title = batch.pictures.pixels_B3YX.device, batch.texts["title"]
+        turn_B = torch.randint(len(self.rates), (len(batch),), generator=generator)
+        words_B1, cells_B1 = torch.tensor(self.rates)[turn_B].split(1, dim=1)
+        draw_BT = torch.rand(title.ids_BT.shape, generator=generator).to(device)
+        draw_BT = draw_BT.gather(1, self.words.word_of(title.ids_BT))
+        chosen_BT = self.words.maskable(title) & (draw_BT < words_B1.to(device))
+        masked_BP = (torch.rand((len(batch), self.cells), generator=generator) < cells_B1).to(device)
+        shown = replace(batch, pictures=replace(batch.pictures, masked_BP=masked_BP))
+        return self.words.hide(shown, chosen_BT, generator)
+
+
+@dataclass(frozen=True)
 class HiddenEntries(View):
     """In a `share` of the pictures all cells are hidden that look like one of them, which is drawn; at least in one."""
 

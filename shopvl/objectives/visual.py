@@ -11,7 +11,7 @@ from shopvl.objectives.masking import masked_view
 from shopvl.objectives.objective import Objective
 from shopvl.objectives.predicting import PredictionLoss, mean_loss
 from shopvl.objectives.views import Plain, View
-from shopvl.recipes.parts.visual import MaskedAutoencoding, MaskedCodes, MaskedEntries, VisualCodes
+from shopvl.recipes.parts.visual import MaskedAutoencoding, MaskedCodes, MaskedEntries, RebuiltMaps, VisualCodes
 from shopvl.recipes.recipe import Recipe
 from shopvl.text.tokenizer import Tokenizer
 
@@ -49,9 +49,10 @@ class CodesLoss(Objective):
         return loss + self.hold * mean_loss(output.predictions["held"], "squared-error")
 
 
-def build(
-    part: MaskedAutoencoding | VisualCodes | MaskedCodes | MaskedEntries, recipe: Recipe, tokenizer: Tokenizer
-) -> Objective:
+Visual = MaskedAutoencoding | VisualCodes | MaskedCodes | MaskedEntries | RebuiltMaps
+
+
+def build(part: Visual, recipe: Recipe, tokenizer: Tokenizer) -> Objective:
     """The loss of any of these parts, with its view."""
     match part:
         # MAE; reads `kept_BP`. The nearest sibling, pix-rec, has a learned vector in the place of a masked patch
@@ -67,3 +68,6 @@ def build(
             return PredictionLoss(
                 part.name, part.weight, masked_view(recipe, tokenizer), (("entries", "cross-entropy"),)
             )
+        # MLIM, as the mean over colours instead of their sum; pix-rec tells pixels of masked patches alone
+        case RebuiltMaps():
+            return PredictionLoss(part.name, part.weight, masked_view(recipe, tokenizer), (("map", "squared-error"),))

@@ -40,7 +40,7 @@ from shopvl.recipes.regions import (
     VISUALBERT,
     VL_BERT,
 )
-from shopvl.recipes.single_stream import PIXEL_BERT, SOHO, TRANSLATED, VATT, VILT, VIT
+from shopvl.recipes.single_stream import MLIM, PIXEL_BERT, SOHO, TRANSLATED, VATT, VILT, VIT
 from shopvl.recipes.visual import BEIT, MAE
 from shopvl.recipes.writing import BLIP, BLIP_2, COCA, FROZEN, GIT, SIMVLM, UNIFIED_VLP, UNIVL, VL_T5, XGPT
 
@@ -71,6 +71,7 @@ RECIPES: dict[str, Family] = {
     "beit-3": BEIT_3,
     "pixel-bert": PIXEL_BERT,
     "soho": SOHO,
+    "mlim": MLIM,
     "uniter": UNITER,
     "villa": VILLA,
     "unicoder-vl": UNICODER_VL,

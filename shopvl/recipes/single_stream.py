@@ -22,6 +22,7 @@ from shopvl.recipes.parts.objectives import (
     MaskedEntries,
     MaskedWords,
     Matching,
+    RebuiltMaps,
     WordPatchAlignment,
 )
 from shopvl.recipes.recipe import Recipe
@@ -117,6 +118,23 @@ SOHO = Family(
         ),
         "fusion": SingleStream(layers=2, width=48, heads=3),
     },
+)
+
+MLIM = Family(
+    replace(
+        PIXEL_BERT.base,
+        name="mlim",
+        image=GridCnn(
+            net=ThumbnailImage(size_px=(224, 224), stem=64, widths=(64, 128, 256), blocks=(1, 1, 1)), grid=(14, 14)
+        ),
+        objectives=(MaskedWords(), RebuiltMaps()),
+        leave_out=None,
+        source="MLIM (arXiv:2109.12178)",
+        differs="rates are drawn from three pairs, 15% of the words, three quarters of the cells, or half of both, for "
+        "the paper states none; what a title says of its product's facts is not masked by itself; a cell is made again "
+        "as 4 x 4 pixels; cells have learned positions; at mini blocks are pre-norm, and words begin from nothing",
+    ),
+    at_tiny={"fusion": SingleStream(layers=2, width=48, heads=3)},
 )
 
 VATT = Family(

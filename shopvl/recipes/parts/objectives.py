@@ -25,7 +25,16 @@ from shopvl.recipes.parts.giving import Given, Surroundings, lacking
 from shopvl.recipes.parts.grounding import Grounding, QuestionClasses, Relate, TagMatching, ThreeWayMatching
 from shopvl.recipes.parts.objective_part import BOTH, NAMED, Asked, Input, ObjectivePart, Pair, Task
 from shopvl.recipes.parts.unpaired import MaskedPictures, MaskedTitles
-from shopvl.recipes.parts.visual import CodeBook, MaskedAutoencoding, MaskedCodes, MaskedEntries, VisualCodes
+from shopvl.recipes.parts.visual import (
+    CodeBook,
+    FactClasses,
+    KaleidoTask,
+    MaskedAutoencoding,
+    MaskedCodes,
+    MaskedEntries,
+    RebuiltMaps,
+    VisualCodes,
+)
 
 __all__ = [
     "BOTH",
@@ -64,6 +73,7 @@ __all__ = [
     "OverlayConsistency",
     "Pair",
     "QuestionClasses",
+    "RebuiltMaps",
     "Relate",
     "SelfContrast",
     "TagMatching",
@@ -410,51 +420,6 @@ class RegionFacts(ObjectivePart):
         return problems
 
 
-@dataclass(frozen=True, kw_only=True, config=STRICT)
-class FactClasses(ObjectivePart):
-    """Tell from the picture alone which of the ontology's facts hold for a product (FashionViL's pseudo attributes)."""
-
-    loss_in = "shopvl.objectives.facts"
-    needs = ("image", "fused patches")
-    kind: Literal["attr-cls"] = "attr-cls"
-    weight: float = 1.0
-    name: Literal["attr-cls"] = "attr-cls"
-    heads = ("facts",)
-
-
-@dataclass(frozen=True, kw_only=True, config=STRICT)
-class KaleidoTask(ObjectivePart):
-    """One of Kaleido-BERT's five tasks, each on the cells of its level, all in one pass with the hidden words.
-
-    rotation: by how many quarter turns is the product turned (level 1)? jigsaw: how are the four quarters ordered (2)?
-    camouflage: which cell is another product's (3)? grey (4) and blank (5): what were the cells that lost their
-    colours, or all?
-    """
-
-    loss_in = "shopvl.objectives.kaleido"
-    needs = ("image", "title", "fused patches", "nested cells", "one stream")
-    kind: Literal["kaleido"] = "kaleido"
-    task: Literal["rotation", "jigsaw", "camouflage", "grey", "blank"]
-    weight: float = 1.0
-
-    @property
-    def name(self) -> str:
-        """`kaleido:rotation` and the like."""
-        return f"kaleido:{self.task}"
-
-    @property
-    def heads(self) -> tuple[str, ...]:
-        """Of puzzles, or of cells that were changed beyond telling."""
-        return ("masked-patches",) if self.task in ("grey", "blank") else (self.task,)
-
-    def problems(self, recipe: Surroundings) -> list[str]:
-        """As of any objective, and that there are the cells of its level."""
-        problems, image = super().problems(recipe), recipe.part_in("image")
-        if not problems and image.levels < 5:
-            problems.append(f"{self.name} needs the cells of all 5 levels, there are {image.levels}")
-        return problems
-
-
 Objective = Annotated[
     Contrast
     | MaskedWords
@@ -469,6 +434,7 @@ Objective = Annotated[
     | MaskedTitles
     | MaskedPictures
     | MaskedEntries
+    | RebuiltMaps
     | MaskedFeatures
     | MaskedRegionFeatures
     | MaskedRegionClasses

@@ -1,4 +1,4 @@
-"""Objectives of pictures alone: what is not shown of them, and the codes that they are made of."""
+"""Objectives about what pictures show: what is hidden of them, the codes that they are made of, and facts."""
 
 from typing import Annotated, Literal
 
@@ -7,7 +7,7 @@ from pydantic.dataclasses import dataclass
 
 from shopvl.recipes.parts.fields import STRICT, Count, Share
 from shopvl.recipes.parts.giving import RecipePart, Surroundings, heads_fault
-from shopvl.recipes.parts.objective_part import ObjectivePart
+from shopvl.recipes.parts.objective_part import BOTH, ObjectivePart
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -120,4 +120,77 @@ class MaskedEntries(ObjectivePart):
         problems = super().problems(recipe)
         if not problems and getattr(recipe.part_in("image"), "dictionary", None) is None:
             problems.append(f"{self.name} tells entries of a dictionary; give grid-cnn a dictionary")
+        return problems
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class RebuiltMaps(ObjectivePart):
+    """Make the picture again from the states of its cells, of which some are masked (MLIM, arXiv:2109.12178).
+
+    Which share of a product's words is masked, and which of its cells, is one of the pairs of `rates`, all alike:
+    hardly anything, or so much of one that the other has to tell. Cells and words are masked by one vector, that of
+    [MASK], in the pass of `mlm`. `detail`: a cell becomes so many pixels a side.
+    """
+
+    loss_in, head_in = "shopvl.objectives.visual", "shopvl.models.rebuilt_maps"
+    needs = (*BOTH, "fused patches", "one stream", "patch grid")
+    kind: Literal["map-rec"] = "map-rec"
+    rates: Annotated[tuple[tuple[Share, Share], ...], Field(min_length=1)] = ((0.15, 0.0), (0.0, 0.75), (0.5, 0.5))
+    detail: Count = 4
+    weight: float = 1.0
+    name: Literal["map-rec"] = "map-rec"
+    heads = ("rebuilt-map",)
+
+    def problems(self, recipe: Surroundings) -> list[str]:
+        """As of any objective, and that cells are those of a map, and that words are told too."""
+        problems = super().problems(recipe)
+        if not problems and recipe.part_in("image").kind != "grid-cnn":
+            problems.append(f"{self.name} masks cells of a map; give grid-cnn as image")
+        if not problems and not any(part.kind == "mlm" for part in recipe.objectives):
+            problems.append(f"{self.name} masks words as well, which are to be told; add the objective mlm")
+        return problems
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class FactClasses(ObjectivePart):
+    """Tell from the picture alone which of the ontology's facts hold for a product (FashionViL's pseudo attributes)."""
+
+    loss_in = "shopvl.objectives.facts"
+    needs = ("image", "fused patches")
+    kind: Literal["attr-cls"] = "attr-cls"
+    weight: float = 1.0
+    name: Literal["attr-cls"] = "attr-cls"
+    heads = ("facts",)
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class KaleidoTask(ObjectivePart):
+    """One of Kaleido-BERT's five tasks, each on the cells of its level, all in one pass with the hidden words.
+
+    rotation: by how many quarter turns is the product turned (level 1)? jigsaw: how are the four quarters ordered (2)?
+    camouflage: which cell is another product's (3)? grey (4) and blank (5): what were the cells that lost their
+    colours, or all?
+    """
+
+    loss_in = "shopvl.objectives.kaleido"
+    needs = ("image", "title", "fused patches", "nested cells", "one stream")
+    kind: Literal["kaleido"] = "kaleido"
+    task: Literal["rotation", "jigsaw", "camouflage", "grey", "blank"]
+    weight: float = 1.0
+
+    @property
+    def name(self) -> str:
+        """`kaleido:rotation` and the like."""
+        return f"kaleido:{self.task}"
+
+    @property
+    def heads(self) -> tuple[str, ...]:
+        """Of puzzles, or of cells that were changed beyond telling."""
+        return ("masked-patches",) if self.task in ("grey", "blank") else (self.task,)
+
+    def problems(self, recipe: Surroundings) -> list[str]:
+        """As of any objective, and that there are the cells of its level."""
+        problems, image = super().problems(recipe), recipe.part_in("image")
+        if not problems and image.levels < 5:
+            problems.append(f"{self.name} needs the cells of all 5 levels, there are {image.levels}")
         return problems
