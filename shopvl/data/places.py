@@ -21,6 +21,7 @@ from shopvl.vision.transforms import Box
 
 ASKED, LONGEST = 16, 8  # phrases of a product, and pieces of one, at most
 ALONE = 0.5  # of the products are asked about one phrase, as people ask
+NEAR = 0.5  # of the phrases that do not fit are called as something that is there, but for the words before it
 GENERAL = 0.25  # of the phrases that a picture shows are cut down to their last word
 
 
@@ -77,9 +78,20 @@ def _asked(boxed: Boxed, every: Iterable[str], draw: random.Random) -> list[str]
     there = draw.sample(names, min(len(names), draw.randint(0, count)))
     there = [name.split()[-1] if draw.random() < GENERAL else name for name in there]
     others = [name for name in every if not any(fits(name, own) or fits(own, name) for own in names)]
-    phrases = list(dict.fromkeys([*there, *draw.sample(others, min(len(others), count - len(there)))]))
+    phrases = list(dict.fromkeys([*there, *_absent(others, names, count - len(there), draw)]))
     draw.shuffle(phrases)
     return phrases
+
+
+def _absent(others: Sequence[str], names: Iterable[str], count: int, draw: random.Random) -> list[str]:
+    """So many of the others; NEAR of them, as far as there are, end on the last word of a name: `short sleeve` of a
+    product with a `long sleeve`, which differs in nothing that any picture without a sleeve would tell."""
+    last = {name.split()[-1] for name in names}
+    near = [name for name in others if name.split()[-1] in last]
+    wanted = sum(draw.random() < NEAR for _ in range(count))
+    chosen = draw.sample(near, min(len(near), wanted))
+    far = [name for name in others if name not in chosen]
+    return [*chosen, *draw.sample(far, min(len(far), count - len(chosen)))]
 
 
 def to_phrases(tokenizer: Tokenizer, texts_BN: Sequence[Sequence[str]], longest: int = LONGEST) -> Phrases:

@@ -129,6 +129,29 @@ def test_what_is_asked_for_fits_or_does_not_and_what_is_unclear_is_not_asked(mak
     assert asked[2] == {"long sleeve", "sleeve", "zip"}
 
 
+def test_half_of_what_is_absent_ends_as_something_that_is_there(make_design) -> None:
+    design, box = make_design(find("glip", "tiny")), (0.1, 0.2, 0.5, 0.6)
+    near, far = (
+        ["short sleeve", "round sleeve"],
+        [one + other for one in ("bag", "hat", "red", "toe") for other in "aceilnorst"],
+    )
+    known = [[("long sleeve", box)], [(name, box) for name in (*near, *far)]]
+    alone: list[str] = []
+    for seed in range(400):
+        places = drawn_places(design.loader, known, [random.Random(seed), random.Random(seed)])
+        real = places.phrases.real_BNQ[0].any(-1)
+        absent = real & ~places.named_BMN[0].any(0)
+        said = [
+            design.tokenizer.decode(places.phrases.ids_BNQ[0, n][places.phrases.real_BNQ[0, n]].tolist())
+            for n in absent.nonzero()[:, 0].tolist()
+        ]
+        assert len(said) == len(set(said))
+        alone += said if int(real.sum()) == 1 else []
+    share = sum(phrase.endswith("sleeve") for phrase in alone) / len(alone)
+    assert 0.4 < share < 0.65  # by chance 2 of 42
+    assert {phrase for phrase in alone if phrase.endswith("sleeve")} == set(near)
+
+
 def painted(box: Box) -> Image.Image:
     """A grey picture, wider than high, with a red box."""
     pixels = np.full((60, 90, 3), 200, np.uint8)
