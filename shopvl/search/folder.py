@@ -25,7 +25,8 @@ READABLE = (3, FORMAT)  # 3: no checksums, and one name for the ontology of ever
 TITLE_WEIGHT = 0.5  # of the title in a product's vector, where nothing was measured; the rest is the picture's
 CONFIG, ONTOLOGY, REJECTS = "config.json", "ontology.json", "rejects.parquet"
 VECTORS, PRODUCTS, SHOWN = "vectors.f32", "products.parquet", "shown.arrow"  # of one segment
-KINDS = ("vectors-", "deleted-", "lexical-", "tags-", "ontology-")  # what begins the names of other files
+WORDS, OLD_WORDS = "words-", "lexical-"  # lexical indexes; those of old have the title's words among the facts, too
+KINDS = ("vectors-", "deleted-", WORDS, OLD_WORDS, "tags-", "ontology-")  # what begins the names of other files
 
 
 class _FrozenSettings(BaseModel):
@@ -118,7 +119,7 @@ class State(_FrozenSettings):
 
 def lexical_name(version: int) -> str:
     """Of the lexical index that a version of the folder begins with."""
-    return f"lexical-{version:05d}"
+    return f"{WORDS}{version:05d}"
 
 
 def read_state(folder: Path) -> State:

@@ -23,7 +23,7 @@ from shopvl.errors import IndexFolderError
 from shopvl.files import LOCK
 
 TITLE, FACTS, KEY = "title", "facts", "key"
-FACTS_WEIGHT = 0.5  # a word among category and attributes counts half of one that the seller wrote in the title
+FACTS_WEIGHT = 0.3  # of a word among category and attributes, beside one that the seller wrote in the title
 HEAP_BYTES = 64_000_000
 MAX_QUERY_WORDS = 64
 
@@ -61,7 +61,11 @@ def _without_possessive(text: str) -> str:
 
 
 class Lexical:
-    """A folder of words by row: the products' titles, and what is known of them."""
+    """A folder of words by row: the products' titles, and what else is known of them.
+
+    A word of the title is not kept again among what is known, so that it counts once. Both fields are simply added up
+    then, and Tantivy can leave out most products (block-max WAND; Ding and Suel 2011), as it cannot for a maximum.
+    """
 
     def __init__(self, folder: Path, index: Any) -> None:
         self.folder, self._index = folder, index
@@ -99,8 +103,9 @@ class Lexical:
         for row in removed:
             writer.delete_documents_by_term(KEY, row)
         for row, title, facts in added:
-            texts = {TITLE: " ".join(words_of(title)), FACTS: " ".join(words_of(facts))}
-            writer.add_document(tantivy.Document(**{KEY: row, **texts}))
+            own = words_of(title)
+            more = [word for word in words_of(facts) if word not in own]
+            writer.add_document(tantivy.Document(**{KEY: row, TITLE: " ".join(own), FACTS: " ".join(more)}))
         writer.commit()
         writer.wait_merging_threads()
         self._index.reload()
@@ -111,7 +116,7 @@ class Lexical:
         known = [word for word in dict.fromkeys(words) if self._frequency(word)][:MAX_QUERY_WORDS]
         if not known or not filter_mask_N.any():
             return np.empty(0, np.float32), np.empty(0, np.int64)
-        query = tantivy.Query.boolean_query([(tantivy.Occur.Should, self._term(word)) for word in known])
+        query = tantivy.Query.boolean_query([(tantivy.Occur.Should, part) for word in known for part in _terms(word)])
         wanted = 2 * k
         while True:
             hits = self._reader.search(query, wanted, count=False).hits
@@ -137,10 +142,11 @@ class Lexical:
     def _frequency(self, word: str) -> int:
         return int(self._reader.doc_freq(TITLE, word)) + int(self._reader.doc_freq(FACTS, word))
 
-    def _term(self, word: str) -> Any:
-        title = tantivy.Query.term_query(_schema(), TITLE, word)
-        facts = tantivy.Query.boost_query(tantivy.Query.term_query(_schema(), FACTS, word), FACTS_WEIGHT)
-        return tantivy.Query.disjunction_max_query([title, facts], 0.3)
+
+def _terms(word: str) -> tuple[Any, Any]:
+    """The word in either field."""
+    facts = tantivy.Query.boost_query(tantivy.Query.term_query(_schema(), FACTS, word), FACTS_WEIGHT)
+    return tantivy.Query.term_query(_schema(), TITLE, word), facts
 
 
 def _linked(file: Path, target: Path) -> None:

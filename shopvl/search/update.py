@@ -28,7 +28,18 @@ from shopvl.search.build import (
     write_lexical,
     write_tags,
 )
-from shopvl.search.folder import PRODUCTS, Segment, State, check_model, clear, lexical_name, publish, read_state, verify
+from shopvl.search.folder import (
+    OLD_WORDS,
+    PRODUCTS,
+    Segment,
+    State,
+    check_model,
+    clear,
+    lexical_name,
+    publish,
+    read_state,
+    verify,
+)
 from shopvl.search.lexical import Lexical
 from shopvl.search.near_duplicates import NearDuplicateGroups
 from shopvl.search.segments import COLUMNS, FRAME_ROWS, Writer, read_matrix, read_shown
@@ -137,7 +148,7 @@ def _append(
     matrix = matrices[0] if matrices else np.empty((0, old.dimension), np.float32)
     old.store.append(matrix, old.rows, old.unlisted)
     changed: dict[str, object] = {"version": version, "segments": segments, "unlisted": tuple(sorted(removed))}
-    if tagged:  # tags are among a product's words, so the lexical index is rebuilt
+    if tagged or old.lexical.startswith(OLD_WORDS):  # tags are among a product's words: the lexical index is rebuilt
         frames = [_products(out, segment) for segment in segments]
         changed |= {"lexical": write_lexical(out, version, frames, gone | removed, tags, ontology)}
         changed |= {"tags": write_tags(out, version, tags)}
