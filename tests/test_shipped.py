@@ -105,6 +105,7 @@ def test_commands_use_it_where_no_model_is_named(shop: Path, shipped: Design, tm
     assert "Navy Blue" in said
 
 
+@pytest.mark.zoo
 def test_it_knows_kinds_and_colours_that_drawings_share_with_photos(shop: Path, shipped: Design) -> None:
     kinds = {path[-1] for fact in shipped.ontology.facts if len(path := fact.path) == 3}
     right = asked = 0

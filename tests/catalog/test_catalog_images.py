@@ -198,6 +198,7 @@ def test_strips_give_what_the_whole_gives(kind, monkeypatch):
     assert error.mean() < 1.5 if kind == "F" else error.max() <= 2
 
 
+@pytest.mark.zoo
 def test_pictures_of_49_megapixels_take_bounded_memory(tmp_path):
     made = {
         ("PNG", "RGBA"): {},

@@ -16,6 +16,7 @@ def test_a_miss_by_chance_is_told_from_one_for_sure() -> None:
     assert scores["precision"] == pytest.approx(0.83)
 
 
+@pytest.mark.zoo
 def test_every_round_tries_what_it_did_not_choose_on(tuned, toy_catalog) -> None:
     scores = resplit_scores(tuned, toy_catalog, Resplit(rounds=3))
     assert (scores["rounds"], scores["rows"]) == (3, toy_catalog.count())

@@ -119,6 +119,7 @@ def test_few_rows_change_the_temperature_little(right: float) -> None:
     assert fit_temperature(logits[:0], torch.zeros(0, dtype=torch.long)) == pytest.approx(1.0)
 
 
+@pytest.mark.zoo
 def test_values_that_the_model_does_not_know_count_as_wrong(tuned, toy_table, tmp_path) -> None:
     """Else the precision that was asked for would not hold on the next products, of which some have such values."""
     rows = pl.read_parquet(toy_table)

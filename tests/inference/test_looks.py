@@ -260,6 +260,7 @@ def test_thresholds_that_are_fitted_through_it_keep_their_promise() -> None:
     assert max(missed.values()) <= 1  # of 5; a quarter of one is expected at most
 
 
+@pytest.mark.zoo
 def test_resplits_read_with_the_margins_that_there_are(prompted, toy_catalog) -> None:
     prompted.model.image_tower.crop_share, prompted.familiarity = 0.6, {}
     scores = []

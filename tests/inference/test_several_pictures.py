@@ -74,6 +74,7 @@ def test_answers_are_the_geometric_mean_over_pictures(tuned, rows) -> None:
         assert np.array_equal(values[2], pooled.values[key][2]), key
 
 
+@pytest.mark.zoo
 def test_thresholds_are_chosen_on_answers_from_all_pictures(tuned, toy_catalog, tmp_path: Path) -> None:
     (frame,) = toy_catalog.batches()
     pictures = frame["image"].to_list()

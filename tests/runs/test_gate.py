@@ -62,6 +62,7 @@ def test_what_is_not_answered_cannot_be_protected_nor_lost(tuned, tuned_folder, 
     assert gate(less, tuned, toy_catalog, tmp_path).refusals == ("Colour is not answered any more",)
 
 
+@pytest.mark.zoo
 def test_promotion_and_the_way_back(
     tuned_folder: Path, toy_table: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -202,6 +202,7 @@ def test_decisions_make_answers_automatic(
     assert not {(one.product_id, one.property) for one in same.chosen if one.said is None} & truth.keys()
 
 
+@pytest.mark.zoo
 def test_slips_of_a_new_batch_take_nothing_back(
     prompted_folder: Path, bare: Catalog, toy_catalog: Catalog, toy_ontology: Ontology, labels: Path, tmp_path: Path
 ) -> None:

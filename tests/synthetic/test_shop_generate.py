@@ -93,6 +93,7 @@ def lab(rgb) -> np.ndarray:
     return np.stack([116 * fy - 16, 500 * (fx - fy), 200 * (fy - fz)], axis=-1)
 
 
+@pytest.mark.zoo
 def test_plain_products_have_the_colour_they_are_said_to_have():
     names, palette = list(COLOURS), lab(list(COLOURS.values()))
     right = []
@@ -138,6 +139,7 @@ def test_share_of_pictures_with_overlays(crowd):
     assert 0.15 < np.mean(dressed) < 0.35
 
 
+@pytest.mark.zoo
 def test_printed_words_lie_on_the_product():
     printed = [
         (item, box)

@@ -129,6 +129,7 @@ def test_every_choice_of_inputs_has_its_turn_however_few_rows_there_are(rows: in
     assert len(turns) > 1
 
 
+@pytest.mark.zoo
 def test_rows_with_one_input_teach_what_they_have(prompted, toy_table: Path, tmp_path: Path) -> None:
     frame = pl.read_parquet(toy_table)
     drills = frame.head(20).with_columns(
@@ -163,6 +164,7 @@ def test_the_rows_of_a_run_are_as_good_as_the_catalog(prompted, toy_catalog, toy
     assert len(set(names)) == 1
 
 
+@pytest.mark.zoo
 def test_a_run_needs_no_original_picture_after_its_rows_are_read(toy_table: Path, tmp_path: Path) -> None:
     frame, pictures = pl.read_parquet(toy_table), tmp_path / "pictures"
     pictures.mkdir()

@@ -48,6 +48,7 @@ def lines(path: Path) -> list[dict]:
     return [json.loads(line) for line in path.read_text("utf-8").splitlines()]
 
 
+@pytest.mark.zoo
 def test_what_rests_is_trained_at_every_fourth_step_and_a_resumed_run_is_the_same(
     make_design, toy_rows, tmp_path: Path, monkeypatch
 ) -> None:

@@ -15,6 +15,7 @@ def seen(*pictures: Image.Image) -> np.ndarray:
     return subject_shares(np.stack([to_pixels(picture, (80, 64)) for picture in pictures]), GRID)
 
 
+@pytest.mark.zoo
 def test_drawn_products_keep_their_patches_and_lose_their_background():
     items = [draw_item(number, 77, 128, overlay_share=0.0) for number in range(60)]
     items = [item for item in items if item.background != "busy"]
