@@ -430,7 +430,8 @@ Command: see the head of `experiments/bench/search_scale.py`.
 
 def markdown(known: dict[str, Any]) -> str:
     """The figures as tables."""
-    products = [figures["products_cpu_s"] for figures in known.values() if "products_cpu_s" in figures]
+    kinds = [figures for figures in known.values() if "recall@10" in figures]
+    products = [figures["products_cpu_s"] for figures in kinds if "products_cpu_s" in figures]
     lines = [ABOUT.format(products=f"{max(products):.0f} s" if products else "some seconds")]
     lines.append(
         "| index | build s | file MB | memory MB | mapped MB | recall@10 | bare | shopvl | ratio "
