@@ -75,8 +75,9 @@ def measured(design: Design, items: Sequence[ShopItem]) -> dict[str, float]:
                 # a covered picture is shown for what it hides
                 if not kind or edit is None or (kind != "a covered part") == bool(covers):
                     continue
-                both = [statement_of(triple.fact, ontology), statement_of(edit, ontology)]
-                asked.append((triple, kind, [text for text in both if text is not None]))
+                both = [text for fact in (triple.fact, edit) if (text := statement_of(fact, ontology)) is not None]
+                if len(both) == 2:
+                    asked.append((triple, kind, both))
             (told,) = verify(design, [picture], [text for _, _, both in asked for text in both])
             for (triple, kind, _), true, edited in zip(asked, told[::2], told[1::2], strict=True):
                 wanted = ("shown", "denied") if is_seen(triple, covers) else ("not seen", "not seen")

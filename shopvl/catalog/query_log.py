@@ -28,6 +28,7 @@ _COLUMNS: Mapping[str, tuple[str, ...]] = {
     "action": ("action_name", "event_name", "event_type", "action", "event"),
 }
 ACTIONS = ("click", "select", "cart", "buy", "bought", "purchase", "order", "checkout", "conversion")  # parts of names
+TAKEN_BACK = ("remove", "cancel", "refund", "return")  # what is no click or purchase any more
 GRADES_ALONE = ("grade", "esci_label")  # columns that no log of clicks has
 SAID = 5  # faults in one sentence
 LOG_SCHEMA = pl.Schema({"query": pl.String(), "product_id": pl.String(), "count": pl.Int64(), "position": pl.Float64()})
@@ -109,7 +110,7 @@ def read_log(path: str | Path) -> LoggedRows:
 
 
 def _is_click(action: str) -> bool:
-    return any(word in action for word in ACTIONS)
+    return any(word in action for word in ACTIONS) and not any(word in action for word in TAKEN_BACK)
 
 
 def column_of(names: Sequence[str], synonyms: Sequence[str]) -> str | None:

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from shopvl.arrow import record_batch
 from shopvl.batch import MODALITIES, Batch, Modality, inputs_name
+from shopvl.catalog.cells import folded
 from shopvl.catalog.kinds.base import SOURCES
 from shopvl.catalog.queries import facts_named, named_properties
 from shopvl.catalog.vocabulary import (
@@ -81,6 +82,11 @@ class HeadAnswers:
         self.levels = CategoryLevels(design.labels.get(CATEGORY, ()))
         self.calibrations = calibrations_of(design)
         self.texts = StatedReader(design.ontology, design.stated)
+
+    @cached_property
+    def numbers(self) -> dict[str, dict[str, int]]:
+        """Property -> folded value -> its number among those of the model, as `label_number` looks labels up."""
+        return {name: {folded(value): n for n, value in enumerate(own)} for name, own in self.labels.items()}
 
     @property
     def closer_seconds(self) -> float:

@@ -22,7 +22,6 @@ from typing import Any
 import numpy as np
 
 from shopvl.batch import MODALITIES, inputs_name
-from shopvl.catalog.cells import folded
 from shopvl.catalog.readers import Catalog
 from shopvl.catalog.vocabulary import CATEGORY, DEFAULT_PRECISION
 from shopvl.data.rows import label_of
@@ -94,7 +93,7 @@ def suspects_of(
 ) -> tuple[list[Suspect], dict[str, int], dict[str, float]]:
     """Every label that is not the model's answer; by property how many were compared, and the share of slips."""
     answers, done = HeadAnswers(in_use(design)), 0
-    numbers = {name: {folded(value): n for n, value in enumerate(own)} for name, own in answers.labels.items()}
+    numbers = answers.numbers
     single = [name for name in numbers if name == CATEGORY or not _many(design, name)]
     probability: defaultdict[str, list[float]] = defaultdict(list)  # of the labels
     contradicted: list[tuple[str, str, int, Mapping[str, Any]]] = []  # what was said, property, place, answer

@@ -20,13 +20,14 @@ from shopvl.catalog.ontology import Ontology
 from shopvl.catalog.queries import facts_by_name
 from shopvl.catalog.readers import Catalog
 from shopvl.catalog.vocabulary import CATEGORY, CATEGORY_JOIN, DEFAULT_PRECISION
-from shopvl.data.judging import holds, is_within
-from shopvl.data.rows import Row, label_of
+from shopvl.data.judging import holds
+from shopvl.data.rows import Row
 from shopvl.design.design import Design
 from shopvl.design.in_use import in_use
 from shopvl.errors import CatalogError
 from shopvl.files import atomic_write
 from shopvl.inference.encode import Encoded, encode
+from shopvl.inference.features import label_number
 from shopvl.inference.tag_rows import HeadAnswers
 from shopvl.review.sheet import write_csv
 
@@ -171,12 +172,9 @@ def _audited(row: Row, said: Mapping[Modality, Accepted], answers: HeadAnswers) 
 
 def _own_values(row: Row, answers: HeadAnswers) -> dict[str, str]:
     """The values that the catalog has, of those that the model knows: what it does not, it cannot compare."""
-    own = {}
-    for name, values in answers.labels.items():
-        label = label_of(row, name, answers.design.ontology)
-        if label is not None and any(is_within(value, label) for value in values):
-            own[name] = label
-    return own
+    ontology = answers.design.ontology
+    found = {name: label_number(row, name, own, ontology) for name, own in answers.numbers.items()}
+    return {name: answers.labels[name][number] for name, number in found.items() if number >= 0}
 
 
 def _either(value: str, others: Iterable[str]) -> bool:

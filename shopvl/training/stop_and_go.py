@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -24,10 +25,11 @@ def resting_after(losses: Sequence[float], part: StopAndGo) -> bool:
     One that goes rests after `patience` looks that together take off less than a share `gain` of its loss. One that
     rests goes on when its loss is more than a share `drop` above its least, and counts its looks anew.
     """
-    rests, since = False, 0
+    rests, since, least = False, 0, math.inf
     for look, loss in enumerate(losses):
+        least = min(least, loss)
         if rests:
-            rests = loss <= (1 + part.drop) * min(losses[: look + 1])
+            rests = loss <= (1 + part.drop) * least
             since = since if rests else look
         elif look - since >= part.patience:
             rests = loss > (1 - part.gain) * losses[look - part.patience]

@@ -242,11 +242,12 @@ def test_rows_of_what_was_only_shown_are_no_clicks(tmp_path):
         {"action_name": "search", "user_query": "red shirt", "object_id": None, "ordinal": None},
         {"action_name": "product_click", "user_query": "red shirt", "object_id": "2", "ordinal": 2},
         {"action_name": "add_to_cart", "user_query": "red shirt", "object_id": "2", "ordinal": 2},
+        {"action_name": "remove_from_cart", "user_query": "red shirt", "object_id": "2", "ordinal": 2},
     ]
     lines = tmp_path / "events.jsonl"
     lines.write_text("\n".join(map(json.dumps, events)))
     read = read_log(lines)
-    assert (read.rows.rows(), read.left_out) == ([("red shirt", "2", 1, 2.0)] * 2, 2)
+    assert (read.rows.rows(), read.left_out) == ([("red shirt", "2", 1, 2.0)] * 2, 3)
     lines.write_text("\n".join(map(json.dumps, events[:2])))
     with pytest.raises(CatalogError, match="no click and no purchase: only impression, search in action_name"):
         read_log(lines)
